@@ -1,0 +1,1 @@
+"""Who runs the models, and where: requests, events, the worker."""

@@ -1,0 +1,254 @@
+"""Narrate moments of a recording through any backend, and write each as one JSON line."""
+
+import queue
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from ..config import NarrateConfig
+from ..decoding.info import DecoderInfo
+from ..decoding.windows import spike_windows
+from ..errors import NeurratorError, Stopped
+from .client import Backend
+from .protocol import (
+    Cancelled,
+    Concepts,
+    Done,
+    Event,
+    Failed,
+    NarrationRequest,
+    PackedArray,
+    Patches,
+    Sentence,
+    Wanted,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..recording import Recording
+    from ..recording.stimulus import Stimulus
+
+CHUNK = 64
+
+
+class Narration(BaseModel):
+    """What some units say at one moment, beside the evidence for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    unit_ids: list[int | str]
+    stimulus: str
+    frame: int
+    presentation: int
+    repeat: int
+    start_time: float
+    held_out: bool
+    reference: str | None = None
+    prior: str | None = None
+    concepts: list[dict[str, Any]] = []
+    patch_cosine: float | None = None
+    prior_patch_cosine: float | None = None
+    condition: dict[str, Any] = {}
+    simulated: bool = False
+    config: NarrateConfig
+
+
+def choose_moments(
+    moments: "pd.DataFrame", info: DecoderInfo, spec: str | None, held_out: bool, repeat: int | None = None
+) -> "pd.DataFrame":
+    """Pick the moments to narrate.
+
+    Parameters
+    ----------
+    moments : pandas.DataFrame
+        All moments of the stimulus.
+    info : DecoderInfo
+        Knows which showings were held out.
+    spec : str, optional
+        Frame numbers, such as ``0,30,60-90``; None or ``all`` is every frame.
+    held_out : bool
+        Only showings that the decoder was not fitted on.
+    repeat : int, optional
+        Only this showing of each frame (0 is the first).
+
+    Raises
+    ------
+    NeurratorError
+        The frames are not numbers, or were not shown.
+    """
+    chosen = moments
+    if spec and spec != "all":
+        chosen = chosen[chosen["frame"].isin(parse_frames(spec))]
+    if held_out:
+        chosen = chosen[[info.is_held_out(int(r)) for r in chosen["repeat"]]]
+    if repeat is not None:
+        chosen = chosen[chosen["repeat"] == repeat]
+    if chosen.empty:
+        shown = moments["frame"]
+        raise NeurratorError(
+            f"No moment fits: frames {shown.min()} to {shown.max()} were shown up to {moments['repeat'].max() + 1} times (repeats count from 0)."
+        )
+    return chosen
+
+
+def parse_frames(spec: str) -> set[int]:
+    """Read frame numbers such as ``0,30,60-90``."""
+    frames: set[int] = set()
+    for part in spec.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise NeurratorError(
+                f"--frames {spec!r} cannot be read: write frame numbers such as 0,30,60-90, or 'all'."
+            )
+        low, high = int(first), int(last if dash else first)
+        if high < low or high - low > 10_000_000:
+            raise NeurratorError(f"--frames {spec!r} cannot be read: {part.strip()} is not a range.")
+        frames.update(range(low, high + 1))
+    return frames
+
+
+def narration_request(
+    recording: "Recording",
+    stimulus: "Stimulus | None",
+    moments: "pd.DataFrame",
+    info: DecoderInfo,
+    decoder: str,
+    unit_ids: list,
+    *,
+    prompt: str | None = None,
+    n_concepts: int = 8,
+    max_new_tokens: int = 60,
+) -> NarrationRequest:
+    """Build the request for some moments; the frames go along where a stimulus is given, so that the evidence can be worked out."""
+    want: list[Wanted] = ["text", "concepts"]
+    frames = None
+    if stimulus is not None:
+        want += ["patches", "reference"]
+        frames = PackedArray.pack(np.asarray(stimulus.frames(moments["frame"].to_numpy())))
+    return NarrationRequest(
+        job_id=uuid.uuid4().hex,
+        decoder=decoder,
+        unit_ids=unit_ids,
+        windows=PackedArray.pack(spike_windows(recording, moments, info.window, unit_ids)),
+        frames=frames,
+        want=want,
+        prompt=prompt,
+        n_concepts=n_concepts,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def events_of(backend: Backend, request: NarrationRequest) -> Iterator[Event]:
+    """Submit a request and yield its events.
+
+    Raises
+    ------
+    NeurratorError
+        The job failed.
+    Stopped
+        The job was stopped.
+    """
+    events: queue.Queue[Event] = queue.Queue()
+    backend.submit(request, events.put)
+    try:
+        while True:
+            event = events.get()
+            if isinstance(event, Failed):
+                raise NeurratorError(event.message)
+            if isinstance(event, Cancelled):
+                raise Stopped
+            yield event
+            if isinstance(event, Done):
+                return
+    finally:
+        backend.cancel(request.job_id)
+
+
+def narrate_moments(
+    backend: Backend,
+    recording: "Recording",
+    stimulus: "Stimulus",
+    moments: "pd.DataFrame",
+    info: DecoderInfo,
+    unit_ids: list,
+    config: NarrateConfig,
+) -> Iterator[Narration]:
+    """Narrate moments in order, some at a time.
+
+    Parameters
+    ----------
+    backend : Backend
+        Does the model work.
+    recording, stimulus : Recording, Stimulus
+        Spikes and frames.
+    moments : pandas.DataFrame
+        Rows to narrate.
+    info : DecoderInfo
+        Of the decoder that `config` names.
+    unit_ids : list
+        Whose spikes.
+    config : NarrateConfig
+        Written onto every narration.
+
+    Yields
+    ------
+    Narration
+        One a moment.
+    """
+    known = {"stimulus", "start_time", "stop_time", "frame", "repeat", "stimulus_block", "stimulus_name"}
+    extra = [column for column in recording.presentations.columns if column not in known]
+    for start in range(0, len(moments), CHUNK):
+        rows = moments.iloc[start : start + CHUNK]
+        request = narration_request(
+            recording, stimulus, rows, info, config.decoder, unit_ids,
+            prompt=config.prompt, n_concepts=config.concepts, max_new_tokens=config.max_new_tokens,
+        )  # fmt: skip
+        sentences: dict[int, Sentence] = {}
+        concepts: dict[int, Concepts] = {}
+        patches: dict[int, Patches] = {}
+        for event in events_of(backend, request):
+            if isinstance(event, Sentence):
+                sentences[event.moment] = event
+            elif isinstance(event, Concepts):
+                concepts[event.moment] = event
+            elif isinstance(event, Patches):
+                patches[event.moment] = event
+        for number, row in enumerate(rows.itertuples()):
+            shown = recording.presentations.loc[row.presentation, extra]
+            yield Narration(
+                text=sentences[number].text,
+                unit_ids=unit_ids,
+                stimulus=info.stimulus,
+                frame=int(row.frame),
+                presentation=int(row.presentation),
+                repeat=int(row.repeat),
+                start_time=float(row.start_time),
+                held_out=info.is_held_out(int(row.repeat)),
+                reference=sentences[number].reference,
+                prior=sentences[number].prior,
+                concepts=[
+                    {"name": c.name, "feature": c.feature, "strength": round(c.strength, 4)}
+                    for c in (concepts[number].concepts if number in concepts else [])
+                ],
+                patch_cosine=round(patches[number].mean_cosine, 4) if number in patches else None,
+                prior_patch_cosine=round(patches[number].prior_cosine, 4) if number in patches else None,
+                condition={key: _plain(value) for key, value in shown.items()},
+                simulated=recording.simulated,
+                config=config,
+            )
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return (
+        None
+        if isinstance(value, float) and not np.isfinite(value)
+        else value
+        if isinstance(value, int | float | str | bool)
+        else str(value)
+    )

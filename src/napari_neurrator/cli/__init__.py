@@ -1,0 +1,5 @@
+"""The command line: the same work without a window."""
+
+from .app import main
+
+__all__ = ["main"]

@@ -1,0 +1,84 @@
+"""``neurrator narrate``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def narrate(
+    recording: Annotated[
+        str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")
+    ],
+    decoder: Annotated[str, typer.Option(help="Folder of a decoder that 'neurrator fit' wrote.")],
+    out: Annotated[str, typer.Option(help="File to write, one JSON line a moment.")],
+    units: Annotated[
+        str | None, typer.Option(help="Query on the units table; the decoder's own units by default.")
+    ] = None,
+    frames: Annotated[str | None, typer.Option(help="Only these frames, for example 0,30,60-90.")] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Only showings that the decoder was not fitted on.")
+    ] = False,
+    repeat: Annotated[
+        int | None, typer.Option(help="Only this showing of each frame; the first is 0.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="What to ask of the picture.")] = None,
+    concepts: Annotated[int, typer.Option(help="Concepts listed for each moment.")] = 8,
+) -> None:
+    """Narrate what units say at moments of the stimulus."""
+    from ..backend.local import InProcessBackend
+    from ..backend.narrations import choose_moments, narrate_moments
+    from ..config import NarrateConfig, validated
+    from ..decoding import decoder_info
+    from ..errors import NeurratorError
+    from ..recording import moments as moments_of
+    from ..recording import open_recording, open_stimulus
+    from .progress import progress_bars
+
+    config = validated(
+        NarrateConfig, recording=recording, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat, prompt=prompt,
+        concepts=concepts,
+    )  # fmt: skip
+    info = decoder_info(decoder)
+    opened = open_recording(recording)
+    unit_ids = (
+        opened.select_units(units)
+        if units
+        else [unit for unit in info.unit_ids if unit in set(opened.unit_ids)]
+    )
+    if opened.name != info.recording or not unit_ids:
+        raise NeurratorError(
+            f"The decoder in {decoder} was fitted on the recording {info.recording!r}, and this one is {opened.name!r}: fit a decoder on it."
+        )
+    if units:
+        known = set(info.unit_ids)
+        chosen = [unit for unit in unit_ids if unit in known]
+        if not chosen:
+            info.positions(unit_ids)
+        unit_ids = chosen
+    stimulus, name = open_stimulus(opened, info.stimulus, frames=info.config.frames)
+    moments = choose_moments(moments_of(opened, name, stimulus), info, frames, held_out, repeat)
+
+    target = Path(out).expanduser()
+    if not target.parent.is_dir():
+        raise NeurratorError(f"The folder {target.parent} of --out does not exist: make it first.")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    backend = InProcessBackend()
+    right = 0
+    try:
+        with progress_bars() as report, partial.open("w", encoding="utf-8") as file:
+            report("narrating", 0, len(moments))
+            lines = narrate_moments(backend, opened, stimulus, moments, info, unit_ids, config)
+            for number, narration in enumerate(lines, start=1):
+                file.write(narration.model_dump_json() + "\n")
+                right += narration.text == narration.reference
+                report("narrating", number, len(moments))
+        os.replace(partial, target)
+    finally:
+        backend.close()
+        partial.unlink(missing_ok=True)
+    print(
+        f"{len(moments)} narrations of {len(unit_ids)} units written to {out}; "
+        f"{right / len(moments):.1%} are word for word what the profile says of the true frame."
+    )

@@ -1,0 +1,90 @@
+"""The configurations of a job: the window, the command line and the server all fill in the same ones."""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import NeurratorError
+
+_Config = TypeVar("_Config", bound=BaseModel)
+
+SplitName = Literal["held-out-repeats"]
+
+
+class WindowConfig(BaseModel):
+    """Which spikes belong to one moment of the stimulus.
+
+    The paper uses 20 bins at 120 Hz centred on the frame (arXiv 2606.18667); here the window starts ``lag_s`` after the frame came on,
+    because neurons answer late.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n_bins: int = Field(default=20, ge=1, le=1000)
+    bin_s: float = Field(default=1 / 120, gt=0, description="width of a bin, seconds")
+    lag_s: float = Field(
+        default=0.05, description="start of the window after the onset of the frame, seconds; may be negative"
+    )
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the window in seconds."""
+        return self.n_bins * self.bin_s
+
+
+class FitConfig(BaseModel):
+    """Everything that decides what a decoder learns."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recording: str
+    stimulus: str
+    frames: str | None = Field(
+        default=None, description="file or folder with the frames, where the recording has none beside it"
+    )
+    profile: str = "tiny"
+    decoder: Literal["subset"] = "subset"
+    split: SplitName = "held-out-repeats"
+    units: str | None = Field(default=None, description="pandas query on the units table")
+    window: WindowConfig = WindowConfig()
+    calibration_steps: int = Field(
+        default=400, ge=1, description="random subsets on which certainty is calibrated"
+    )
+    seed: int = 0
+
+
+class NarrateConfig(BaseModel):
+    """Everything that decides what is narrated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recording: str
+    decoder: str
+    units: str | None = Field(default=None, description="pandas query on the units table")
+    unit_ids: list[int | str] | None = Field(
+        default=None, description="the units by name, where no query says which (a lasso)"
+    )
+    frames: str | None = Field(default=None, description='"all" or frame numbers such as "0,30,60-90"')
+    held_out: bool = Field(default=False, description="only showings that the decoder was not fitted on")
+    repeat: int | None = Field(default=None, ge=0, description="only this showing of each frame")
+    prompt: str | None = None
+    concepts: int = Field(default=8, ge=0)
+    max_new_tokens: int = Field(default=60, ge=1)
+
+
+def validated(kind: type[_Config], **fields: Any) -> _Config:
+    """Build a configuration from what a user gave.
+
+    Raises
+    ------
+    NeurratorError
+        A field has a value that it cannot have: names the field, the value and what is possible.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise NeurratorError(
+            f"--{where.replace('_', '-')} {first['input']!r} is not possible: {first['msg'][0].lower()}{first['msg'][1:]}."
+        ) from error

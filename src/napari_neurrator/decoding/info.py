@@ -1,0 +1,91 @@
+"""What a fitted decoder says of itself, readable without torch."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..config import FitConfig, WindowConfig
+from ..errors import NeurratorError
+from ..paths import cache_folder
+from .splits import is_held_out
+
+FORMAT = 1
+
+
+class DecoderInfo(BaseModel):
+    """The contents of ``decoder.json``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    kind: str
+    package_version: str
+    recording: str
+    stimulus: str
+    profile: str
+    patch_space: str
+    unit_ids: list[int | str]
+    grid: tuple[int, int]
+    config: FitConfig
+    metrics: dict[str, float]
+
+    @property
+    def window(self) -> WindowConfig:
+        """The window that the decoder was fitted with."""
+        return self.config.window
+
+    def is_held_out(self, repeat: int) -> bool:
+        """Tell whether this showing of a frame was kept out of fitting."""
+        return is_held_out(repeat)
+
+    def positions(self, unit_ids: list) -> list[int]:
+        """Return where units stand in the decoder.
+
+        Raises
+        ------
+        NeurratorError
+            No units, or some that the decoder was not fitted on.
+        """
+        if not unit_ids:
+            raise NeurratorError("No units are selected: choose at least one.")
+        place = {unit: i for i, unit in enumerate(self.unit_ids)}
+        unknown = [unit for unit in unit_ids if unit not in place]
+        if unknown:
+            some = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+            raise NeurratorError(
+                f"{len(unknown)} of the {len(unit_ids)} units ({some}) are not among the {len(self.unit_ids)} that this decoder was fitted on "
+                f"({self.recording}): choose other units or fit a decoder on this recording."
+            )
+        return [place[unit] for unit in unit_ids]
+
+
+def decoder_info(folder: str | Path) -> DecoderInfo:
+    """Read ``decoder.json`` of a decoder's folder.
+
+    Raises
+    ------
+    NeurratorError
+        The folder holds no decoder, or one that this version cannot read.
+    """
+    file = Path(folder).expanduser() / "decoder.json"
+    if not file.is_file():
+        raise NeurratorError(
+            f"There is no decoder in {folder}: it holds no decoder.json; make one with 'neurrator fit'."
+        )
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(fields, dict) and fields.get("format") != FORMAT:
+            raise NeurratorError(
+                f"The decoder in {folder} has format {fields.get('format')}, and this version reads {FORMAT}: fit it again."
+            )
+        return DecoderInfo.model_validate(fields)
+    except (ValidationError, ValueError) as error:
+        raise NeurratorError(
+            f"The decoder in {folder} is damaged: its decoder.json cannot be read; fit it again."
+        ) from error
+
+
+def default_decoder_folder(recording_name: str, stimulus: str, profile: str) -> Path:
+    """Return where the window and the demo keep the decoder of a recording."""
+    return cache_folder("decoders") / f"{recording_name}--{stimulus}--{profile}"

@@ -1,0 +1,183 @@
+"""The only module that touches parts of napari that change between versions (seen on 0.9)."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtGui import QFont, QFontMetricsF
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+CANVAS_FONT = "OpenSans"
+
+
+def unwrap(viewer: Any) -> Any:
+    """Return the real viewer behind napari's public proxy, which plugins and tests are handed."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+def current_viewer() -> Any | None:
+    """Return the viewer of the active window, or None without one."""
+    import napari
+
+    viewer = napari.current_viewer()
+    return None if viewer is None else unwrap(viewer)
+
+
+def qt_window(viewer: Any) -> QMainWindow | None:
+    """Return the main window of `viewer`, or None for a model without a window or a window already closed."""
+    window = getattr(unwrap(viewer), "window", None)
+    return getattr(window, "_qt_window", None)
+
+
+def native_canvas(viewer: Any) -> QWidget:
+    """Return the widget that receives the mouse on the canvas."""
+    return qt_window(viewer)._qt_viewer.canvas.native  # type: ignore[union-attr]
+
+
+def zoom(viewer: Any) -> float:
+    """Return screen pixels per world unit."""
+    viewer = unwrap(viewer)
+    return float((viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera).zoom)
+
+
+def world_to_canvas(viewer: Any, point: tuple[float, float]) -> tuple[float, float]:
+    """Return the pixel (x, y) of the canvas widget at which a world point (y, x) is drawn."""
+    viewer = unwrap(viewer)
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    canvas = native_canvas(viewer)
+    cy, cx = camera.center[-2:]
+    return (
+        canvas.width() / 2 + (point[1] - cx) * camera.zoom,
+        canvas.height() / 2 + (point[0] - cy) * camera.zoom,
+    )
+
+
+def look_at(viewer: Any, top: float, left: float, bottom: float, right: float, margin: float = 0.03) -> None:
+    """Move the camera so that a rectangle of the world fills the canvas."""
+    viewer = unwrap(viewer)
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    height, width = canvas_size(viewer)
+    camera.center = (0.0, (top + bottom) / 2, (left + right) / 2)
+    camera.zoom = (1 - 2 * margin) * min(height / max(bottom - top, 1e-9), width / max(right - left, 1e-9))
+
+
+def canvas_size(viewer: Any) -> tuple[int, int]:
+    """Return (height, width) of the canvas in pixels."""
+    if qt_window(viewer) is not None:
+        native = native_canvas(viewer)
+        return max(1, native.height()), max(1, native.width())
+    viewer = unwrap(viewer)
+    return tuple(viewer.canvas.size) if hasattr(viewer, "canvas") else (600, 800)  # type: ignore[return-value]
+
+
+def set_canvas_text(viewer: Any, text: str) -> None:
+    """Write a small line in the corner of the canvas, or clear it."""
+    viewer = unwrap(viewer)
+    overlay = viewer.canvas.overlays.text if hasattr(viewer, "canvas") else viewer.text_overlay
+    overlay.text = text
+    overlay.font_size = 10
+    overlay.position = "top_left"
+    overlay.visible = bool(text)
+
+
+def is_dark(viewer: Any) -> bool:
+    """Whether the canvas is dark."""
+    from napari.utils.theme import get_theme
+
+    colour = get_theme(unwrap(viewer).theme).canvas
+    return sum(int(c) for c in colour.as_rgb_tuple()[:3]) < 384
+
+
+def frame_of(viewer: Any) -> int:
+    """Return where the first slider stands."""
+    step = unwrap(viewer).dims.current_step
+    return int(step[0]) if len(step) > 2 else 0
+
+
+def go_to_frame(viewer: Any, frame: int) -> None:
+    """Move the first slider."""
+    dims = unwrap(viewer).dims
+    if dims.ndim > 2 and frame_of(viewer) != frame:
+        dims.set_current_step(0, frame)
+
+
+def text_width(text: str, points: float) -> float:
+    """Return the width in screen pixels of text that a layer draws at `points`."""
+    font = QFont(CANVAS_FONT)
+    font.setPixelSize(100)
+    return QFontMetricsF(font).horizontalAdvance(text) / 100 * points * 96 / 72
+
+
+def dock_of(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that holds `widget`."""
+    parent: QWidget | None = widget
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent
+
+
+def built_in_docks(viewer: Any) -> tuple[QDockWidget, QDockWidget]:
+    """Return napari's own docks: layer controls and layer list."""
+    qt_viewer = qt_window(viewer)._qt_viewer  # type: ignore[union-attr]
+    return qt_viewer.dockLayerControls, qt_viewer.dockLayerList
+
+
+def protect_points(layer: Any) -> None:
+    """Keep the keyboard from deleting, copying in or adding points of a layer that mirrors data."""
+    for key in ("Delete", "Backspace", "Control-V"):
+        layer.bind_key(key, lambda _layer: None, overwrite=True)
+
+
+def lasso_is_open(layer: Any) -> bool:
+    """Whether a polygon is being drawn."""
+    return bool(getattr(layer, "_is_creating", False))
+
+
+def warm_up_shapes() -> None:
+    """Draw one polygon in the air, so that numba and triangulation compile before the user's first lasso."""
+    from napari.layers import Shapes
+
+    rng = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    Shapes([np.column_stack([np.sin(rng), np.cos(rng)])], shape_type="polygon")
+    from napari.layers.shapes._shapes_utils import rdp
+
+    rdp(np.column_stack([np.sin(rng), np.cos(rng)]), epsilon=0.1)
+
+
+class _CloseFilter(QObject):
+    def __init__(self, window: QMainWindow, callback: Callable[[], None]) -> None:
+        super().__init__(window)
+        self.callback: Callable[[], None] | None = callback
+        self.window = weakref.ref(window)
+        window.installEventFilter(self)
+
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        if event is not None and event.type() == QEvent.Type.Close:
+            if event.spontaneous():
+                # the user may still say no in napari's dialog
+                QTimer.singleShot(0, self._if_hidden)
+            else:
+                self.fire()
+        return False
+
+    def _if_hidden(self) -> None:
+        try:
+            window = self.window()
+            if window is None or not window.isVisible():
+                self.fire()
+        except RuntimeError:
+            self.fire()
+
+    def fire(self) -> None:
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
+
+
+def on_close(viewer: Any, callback: Callable[[], None]) -> None:
+    """Call `callback` once, when the window of `viewer` closes."""
+    window = qt_window(viewer)
+    if window is not None:
+        _CloseFilter(window, callback)

@@ -1,0 +1,133 @@
+"""Recording and stimulus turned into napari layer tuples; no viewer is needed, so it also serves readers and tests."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import layer_styles as styles
+from .layout import Layout
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+
+SHOWN_FEATURES = ("probe", "region", "cell_type", "x_um", "y_um", "firing_rate_hz", "quality")
+
+
+def movie(stimulus: Any, name: str) -> LayerTuple:
+    """Return the frames as a lazy rgb image with the frame number as the slider."""
+    return (stimulus.as_dask(), {"name": styles.MOVIE, "rgb": True, "metadata": {"stimulus": name}}, "image")
+
+
+def units(table: pd.DataFrame, layout: Layout, colour_by: str = "region") -> LayerTuple:
+    """Return the units as points; hovering one shows its row of the table in the status bar."""
+    features = pd.DataFrame({"unit_id": table.index.to_numpy()})
+    for column in SHOWN_FEATURES:
+        if column in table:
+            features[column] = table[column].to_numpy()
+    options = {
+        "name": styles.UNITS,
+        "features": features,
+        "size": styles.unit_sizes(layout.diameter, None, len(table)),
+        "face_color": styles.unit_colours(table, colour_by, None),
+        "border_color": np.zeros((len(table), 4)),
+        "border_width": 0.0,
+        "border_width_is_relative": True,
+        "symbol": "disc",
+    }
+    return (layout.positions, options, "points")
+
+
+def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
+    """Return probe outlines, and beside each a bar for the stretch that lies in each region."""
+    shapes, kinds, edge, face = [], [], [], []
+    thin = 0.002 * layout.panel.height
+    bar = 0.010 * layout.panel.height
+    for shank in layout.shanks:
+        box = shank.box
+        shapes.append(np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]]))
+        kinds.append("polygon")
+        edge.append(styles.OUTLINE)
+        face.append("#ffffff08")
+        for band in shank.bands:
+            left = band.x + 1.2 * bar
+            top, bottom = band.top - layout.diameter / 2, band.bottom + layout.diameter / 2
+            shapes.append(np.array([[top, left], [top, left + bar], [bottom, left + bar], [bottom, left]]))
+            kinds.append("polygon")
+            colour = colours.get(band.region, styles.UNKNOWN)
+            edge.append("transparent")
+            face.append(colour)
+    for y, _ in layout.ticks:
+        left = layout.shanks[0].box.left
+        shapes.append(np.array([[y, left - 2 * bar], [y, left]]))
+        kinds.append("line")
+        edge.append(styles.OUTLINE)
+        face.append("transparent")
+    options = {"name": styles.PROBES, "shape_type": kinds, "edge_color": edge, "face_color": face, "edge_width": 2 * thin}
+    return (shapes, options, "shapes")
+
+
+def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str = "") -> LayerTuple:
+    """Return every word of the scene as the text of invisible points that grow with the picture.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where things lie.
+    colours : dict
+        Colour of each region.
+    width_of : callable
+        ``(text, points) -> width`` of text at zoom 1.
+    caption : str
+        What stands above the frame (the first point).
+    """
+    points = label_points(layout)
+    unit = layout.panel.height
+    half = 0.5 * points * 96 / 72
+    rows: list[tuple[float, float, str, str]] = []
+    rows.append((layout.frame.top - 1.5 * half, layout.frame.left + width_of(caption, points) / 2, caption, styles.TEXT))
+    for shank in layout.shanks:
+        middle = (shank.box.left + shank.box.right) / 2
+        rows.append((shank.box.top - 1.5 * half, middle, shank.name, styles.TEXT))
+        for band in shank.bands:
+            name = band.region if band.region not in styles.NO_REGION else "no region"
+            left = band.x + 0.034 * unit
+            rows.append((band.label_y, left + width_of(name, points) / 2, name, colours.get(band.region, styles.UNKNOWN)))
+    if layout.ticks:
+        left = layout.shanks[0].box.left - 0.028 * unit
+        for y, name in layout.ticks:
+            rows.append((y, left - width_of(name, points) / 2, name, styles.QUIET))
+        note = "µm from the tip"
+        rows.append((layout.panel.bottom + 1.6 * half, layout.shanks[0].box.left + width_of(note, points) / 2 - 0.1 * unit, note, styles.QUIET))
+    options = {
+        "name": styles.LABELS,
+        "size": 1e-3,
+        "face_color": "transparent",
+        "border_width": 0.0,
+        "text": {
+            "string": [row[2] for row in rows],
+            "color": [row[3] for row in rows],
+            "size": points,
+            "scaling": True,
+            "anchor": "center",
+        },
+    }
+    return (np.array([row[:2] for row in rows]), options, "points")
+
+
+def label_points(layout: Layout) -> float:
+    """Size of labels, in points at zoom 1."""
+    return 0.030 * layout.panel.height * 72 / 96 * 1.15
+
+
+def lasso(layout: Layout) -> LayerTuple:
+    """Return an empty shapes layer to draw lassos in; its data units are fine, for napari simplifies a lasso by half a data unit."""
+    scale = layout.panel.height / 4000
+    options = {
+        "name": styles.LASSO,
+        "ndim": 2,
+        "scale": (scale, scale),
+        "edge_width": 0.004 * layout.panel.height / scale,
+        "edge_color": styles.LASSO_EDGE,
+        "face_color": "#ffffff10",
+    }
+    return (None, options, "shapes")

@@ -1,0 +1,269 @@
+"""The scene: adds the layers of a recording to the viewer and keeps them as the session says."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+
+from . import compat, layer_data, subtitle
+from . import layer_styles as styles
+from .layout import Layout, lay_out
+from .state import Session
+
+EMPTY_FRAME = (300, 400)
+
+
+class SceneLayers:
+    """Owns the layers named in `layer_styles` and listens to one session.
+
+    A layer that the user deletes is left deleted until the next recording or stimulus is opened.
+    """
+
+    built = Signal()
+
+    def __init__(self, viewer: Any, session: Session) -> None:
+        self.viewer, self.session = viewer, session
+        self.layout: Layout | None = None
+        self.painting = False
+        events = session.events
+        self._links: list[tuple[Any, Callable]] = [
+            (session.scene_changed, self.build),
+            (events.selected, self.paint_units),
+            (events.colour_by, self.paint_units),
+            (events.counts, self.paint_units),
+            (events.frame, self._on_frame),
+            (events.repeat, self._caption),
+            (events.result, self._on_result),
+            (events.shown, self._heatmap),
+            (events.opacity, self._on_opacity),
+            (events.geometry, self._crop),
+        ]
+        for signal, slot in self._links:
+            signal.connect(slot)
+        self._viewer = compat.unwrap(viewer)
+        self._viewer.dims.events.current_step.connect(self._on_slider)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for signal, slot in self._links:
+            signal.disconnect(slot)
+        self._links = []
+        self._viewer.dims.events.current_step.disconnect(self._on_slider)
+
+    # -- reading ---------------------------------------------------------------------------------------------------------------------
+    def get(self, name: str) -> Any | None:
+        """Return one of the scene's layers, or None if it is not there."""
+        return self._viewer.layers[name] if name in self._viewer.layers else None
+
+    @property
+    def positions(self) -> np.ndarray:
+        """World position (y, x) of every unit."""
+        return np.zeros((0, 2)) if self.layout is None else self.layout.positions
+
+    @property
+    def diameter(self) -> float:
+        """Nominal size of a unit's dot in the world."""
+        return 1.0 if self.layout is None else self.layout.diameter
+
+    # -- building --------------------------------------------------------------------------------------------------------------------
+    def build(self) -> None:
+        """Lay out recording and stimulus from scratch."""
+        session, layers = self.session, self._viewer.layers
+        for name in (
+            styles.LASSO, styles.UNITS, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CROP, styles.HEATMAP, styles.MOVIE
+        ):  # fmt: skip
+            if name in layers:
+                del layers[name]
+        if session.recording is None:
+            return
+        table = session.recording.units
+        height, width = EMPTY_FRAME if session.stimulus is None else session.stimulus.frame(0).shape[:2]
+        self.layout = lay_out(table, height, width)
+        colours = styles.categories(table["region"]) if "region" in table else {}
+        if session.stimulus is not None:
+            self._add(layer_data.movie(session.stimulus, session.stimulus_name))
+            self._viewer.dims.set_current_step(0, 0)
+            self._add_heatmap()
+            self._viewer.add_shapes(ndim=2, name=styles.CROP, visible=False)
+            self._viewer.add_shapes(ndim=2, name=styles.SENTENCE, visible=False)
+        self._add(layer_data.probes(self.layout, colours))
+        self._add(layer_data.labels(self.layout, colours, compat.text_width))
+        self._add(layer_data.units(table, self.layout, session.colour_by))
+        self._add(layer_data.lasso(self.layout))
+        compat.protect_points(layers[styles.UNITS])
+        self._caption()
+        self._crop()
+        self.paint_units()
+        self.look()
+        layers.selection.active = layers[styles.UNITS]
+        for warning in self.layout.warnings:
+            session.warn(warning)
+        self.built.emit()
+
+    def look(self) -> None:
+        """Fit the whole scene into the canvas."""
+        if self.layout is None:
+            return
+        frame, panel = self.layout.frame, self.layout.panel
+        words = 0.075 * panel.height
+        if self.session.stimulus is None:
+            compat.look_at(self._viewer, panel.top - words, panel.left - words, panel.bottom + words, panel.right)
+            return
+        left, right = min(frame.left, panel.left - 1.2 * words), max(frame.right, panel.right)
+        compat.look_at(self._viewer, frame.top - words, left, max(frame.bottom, panel.bottom + words), right, margin=0.015)
+
+    def _add(self, data: layer_data.LayerTuple) -> Any:
+        array, options, kind = data
+        return getattr(self._viewer, f"add_{kind}")(array, **options)
+
+    def _add_heatmap(self) -> None:
+        self._viewer.add_image(
+            np.zeros((2, 2), np.float32),
+            name=styles.HEATMAP,
+            colormap=styles.heat_colormap(),
+            blending="translucent",
+            interpolation2d="linear",
+            opacity=self.session.opacity,
+            contrast_limits=(0.0, 1.0),
+            visible=False,
+        )
+
+    # -- units -----------------------------------------------------------------------------------------------------------------------
+    @contextmanager
+    def _painting(self) -> Any:
+        self.painting = True
+        try:
+            yield
+        finally:
+            self.painting = False
+
+    def paint_units(self) -> None:
+        """Colour, size and mark the units: chosen ones ringed in white, the others dimmed while some are chosen."""
+        layer, session = self.get(styles.UNITS), self.session
+        if layer is None or session.recording is None or len(layer.data) != len(session.unit_ids):
+            return
+        colours = styles.unit_colours(session.recording.units, session.colour_by, session.counts).copy()
+        chosen = np.isin(np.arange(len(colours)), self._chosen_rows())
+        border = np.zeros((len(colours), 4))
+        if chosen.any():
+            colours[~chosen, 3] = styles.DIMMED
+            border[chosen] = 1.0
+        with self._painting():
+            layer.face_color = colours
+            layer.border_color = border
+            layer.border_width = np.where(chosen, 0.16, 0.0)
+            layer.size = styles.unit_sizes(self.diameter, session.counts, len(colours)) * np.where(chosen, 1.15, 1.0)
+
+    def _chosen_rows(self) -> list[int]:
+        chosen = set(self.session.selected)
+        return [row for row, unit in enumerate(self.session.unit_ids) if unit in chosen]
+
+    def restore_units(self) -> None:
+        """Put units back where the probe recorded them, after the mouse moved or the keyboard removed some."""
+        layer = self.get(styles.UNITS)
+        if layer is None or self.layout is None or np.array_equal(layer.data, self.layout.positions):
+            return
+        with self._painting():
+            layer.data = self.layout.positions
+        self.paint_units()
+
+    # -- time ------------------------------------------------------------------------------------------------------------------------
+    def _on_slider(self) -> None:
+        if self.get(styles.MOVIE) is not None:
+            self.session.frame = compat.frame_of(self._viewer)
+
+    def _on_frame(self) -> None:
+        if self.get(styles.MOVIE) is not None:
+            compat.go_to_frame(self._viewer, self.session.frame)
+        self._caption()
+
+    def _caption(self) -> None:
+        layer, session = self.get(styles.LABELS), self.session
+        if layer is None or self.layout is None:
+            return
+        text = self.caption_text()
+        points = layer_data.label_points(self.layout)
+        strings = list(layer.text.values)
+        strings[0] = text
+        data = np.array(layer.data)
+        data[0, 1] = self.layout.frame.left + compat.text_width(text, points) / 2
+        layer.data = data
+        layer.text.string = strings
+        layer.refresh_text()
+        del session
+
+    def caption_text(self) -> str:
+        """Say in words what is on screen: stimulus, frame, time in the movie, showing."""
+        session = self.session
+        if session.stimulus is None:
+            return f"{session.stimulus_name}: no frames" if session.stimulus_name else ""
+        second = session.frame / session.stimulus.frame_rate_hz
+        text = f"{session.stimulus_name}   frame {session.frame + 1} of {session.stimulus.n_frames}   {second:.2f} s"
+        if session.moments is not None and session.moments.n_repeats > 1:
+            text += f"   showing {session.repeat + 1} of {session.moments.n_repeats}"
+        return text
+
+    # -- what was said ---------------------------------------------------------------------------------------------------------------
+    def _on_result(self) -> None:
+        layer = self.get(styles.SENTENCE)
+        if layer is not None and self.layout is not None:
+            result = self.session.result
+            subtitle.show(layer, "" if result is None else result.text, self.layout.frame, compat.text_width)
+        self._heatmap()
+
+    def heat_values(self) -> tuple[np.ndarray, tuple[float, float]] | None:
+        """Return what lies on the frame now and the range of its colours, or None."""
+        session = self.session
+        return None if session.result is None else heat_of(session.result, session.shown)
+
+    def _heatmap(self) -> None:
+        layer, session = self.get(styles.HEATMAP), self.session
+        if layer is None:
+            return
+        heat = self.heat_values()
+        if heat is None or session.geometry is None:
+            layer.visible = False
+            return
+        values, limits = heat
+        geometry = session.geometry
+        layer.data = values
+        layer.contrast_limits = limits
+        layer.scale = geometry.scale
+        layer.translate = geometry.translate
+        layer.visible = True
+
+    def _on_opacity(self) -> None:
+        layer = self.get(styles.HEATMAP)
+        if layer is not None:
+            layer.opacity = self.session.opacity
+
+    def _crop(self) -> None:
+        """Outline the part of the frame that the vision model sees, where that is not all of it."""
+        layer, geometry = self.get(styles.CROP), self.session.geometry
+        if layer is None or self.layout is None:
+            return
+        frame = self.layout.frame
+        if geometry is None or tuple(geometry.crop) == (0, 0, round(frame.height), round(frame.width)):
+            layer.visible = False
+            return
+        top, left, height, width = geometry.crop
+        box = np.array([[top, left], [top, left + width], [top + height, left + width], [top + height, left]]) - 0.5
+        layer.data = [box]
+        layer.edge_color, layer.face_color = "#ffffffb0", "transparent"
+        layer.edge_width = 0.004 * frame.height
+        layer.visible = True
+
+
+def heat_of(result: Any, shown: Any) -> tuple[np.ndarray, tuple[float, float]] | None:
+    """Return the map of `shown` in `result` and its colour range, or None where there is none.
+
+    A concept runs from 0 to its largest patch; the patch match runs from 0 to 1, so that two frames can be compared.
+    """
+    if shown == "patches":
+        return None if result.cosine is None else (result.cosine, (0.0, 1.0))
+    for concept in result.concepts:
+        if concept.feature == shown:
+            return concept.heatmap, (0.0, max(float(np.nanmax(concept.heatmap)), 1e-6))
+    return None

@@ -1,0 +1,245 @@
+"""The Narrate dock: go, stop, the sentence, and beside it what tells how far to trust it."""
+
+from collections import Counter
+from typing import Any
+
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLineEdit, QProgressBar, QSpinBox, QWidget
+
+from . import parts
+from .fit_dialog import FitDialog
+from .workspace import Workspace
+
+
+def who(session: Any) -> str:
+    """Say in a line which units are selected."""
+    if session.recording is None:
+        return "Open a recording to begin."
+    if not session.selected:
+        return "No units selected. Draw a lasso round some."
+    n = len(session.selected)
+    units = session.recording.units
+    words = f"{n} unit{'s' if n != 1 else ''}"
+    if "region" in units:
+        found = Counter(units.loc[list(session.selected), "region"].astype(str)).most_common()
+        listed = ", ".join(f"{name} {count}" for name, count in found[:4])
+        words += f": {listed}" + (f" and {len(found) - 4} more regions" if len(found) > 4 else "")
+    return words
+
+
+def score_words(metrics: dict[str, float]) -> str:
+    """Say in a few words how well a decoder did on showings it had not seen."""
+    named = {key.lower(): value for key, value in metrics.items() if isinstance(value, int | float)}
+    cosine = next((v for k, v in named.items() if "cosine" in k and "prior" not in k and "mean_grid" not in k), None)
+    prior = next((v for k, v in named.items() if "cosine" in k and ("prior" in k or "mean_grid" in k)), None)
+    if cosine is None:
+        return ""
+    return f"held-out match {cosine:.2f}" + (f", knowing nothing {prior:.2f}" if prior is not None else "")
+
+
+class NarrateDock(parts.Listener):
+    """Which units, which decoder, go and stop, the sentence and its evidence."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace.session)
+        self.workspace = workspace
+        session = self.session
+        layout = parts.column(self)
+
+        self.who = parts.text(bold=True)
+        layout.addWidget(self.who)
+        self.decoder = parts.text()
+        self.score = parts.text(quiet=True, points=8.5)
+        self.choose = parts.button("Choose…", self._choose, "Use the decoder in a folder")
+        self.fit = parts.button("Fit decoder…", self._fit, "Learn from this recording how units say what is on the frame")
+        layout.addWidget(parts.heading("Decoder"))
+        layout.addWidget(self.decoder)
+        layout.addWidget(self.score)
+        layout.addWidget(parts.row(self.choose, self.fit, 1, parts.text("runs on this computer", quiet=True, points=8.5, wrap=False)))
+
+        self.repeat = QSpinBox()
+        self.repeat.setMinimum(1)
+        self.repeat.setToolTip("Which showing of this frame the spikes are taken from")
+        self.repeat.valueChanged.connect(self._on_repeat)
+        self.held_out = parts.text(wrap=False)
+        layout.addWidget(parts.row(parts.text("Showing", wrap=False), self.repeat, self.held_out, 1))
+        self.prompt = QLineEdit()
+        self.prompt.setPlaceholderText("Ask in your own words (empty: the usual prompt)")
+        self.prompt.editingFinished.connect(self._on_prompt)
+        layout.addWidget(self.prompt)
+        self.go = parts.button("Narrate", workspace.narrator.narrate, "Say what the selected units saw at this frame", primary=True)
+        self.stop = parts.button("Stop", self._stop, "Stop what runs")
+        self.live = QCheckBox("live")
+        self.live.setToolTip("Narrate by itself as the selection or the slider changes")
+        self.live.toggled.connect(self._on_live)
+        self.go.setMinimumWidth(150)
+        layout.addWidget(parts.row(self.go, self.stop, self.live, 1))
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(True)
+        self.progress.setFixedHeight(20)
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(policy)
+        layout.addWidget(self.progress)
+
+        layout.addWidget(parts.line())
+        self.asked = parts.text(quiet=True)
+        self.sentence = parts.text(points=15)
+        self.sentence.setStyleSheet("QLabel { font-size: 15pt; padding: 4px 0px 8px 0px; }")
+        layout.addWidget(self.asked)
+        layout.addWidget(self.sentence)
+
+        self.evidence = QWidget()
+        grid = QGridLayout(self.evidence)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(5)
+        grid.setHorizontalSpacing(10)
+        grid.setColumnStretch(1, 1)
+        self.reference, self.prior = parts.text(), parts.text()
+        for i, (words, tip, label) in enumerate(
+            (
+                ("True frame", "What the same language model says of the frame itself: the best these units could do", self.reference),
+                ("No spikes", "What it says of the average frame: what knowing nothing sounds like", self.prior),
+            )
+        ):
+            name = parts.text(words, quiet=True, wrap=False)
+            name.setToolTip(tip)
+            label.setToolTip(tip)
+            grid.addWidget(name, i, 0)
+            grid.addWidget(label, i, 1)
+        layout.addWidget(parts.heading("How far to trust it"))
+        layout.addWidget(self.evidence)
+        self.match = parts.Bar("These units", 0, "", parts.ACCENT)
+        self.chance = parts.Bar("Knowing nothing", 0, "", "#9aa3ae")
+        for bar in (self.match, self.chance):
+            bar.setEnabled(False)
+            bar.setCheckable(False)
+        self.match_title = parts.text("Match of decoded and true patches (cosine)", quiet=True, points=8.5)
+        layout.addWidget(self.match_title)
+        layout.addWidget(self.match)
+        layout.addWidget(self.chance)
+        self.status = parts.text(quiet=True, points=8.5)
+        layout.addWidget(self.status)
+        layout.addStretch(1)
+
+        events = session.events
+        self.listen(self._show_who, events.selected, session.scene_changed)
+        self.listen(self._show_decoder, events.decoder, session.scene_changed)
+        self.listen(self._show_repeat, events.repeat, events.decoder, session.scene_changed)
+        self.listen(self._show_job, events.job, events.selected, events.decoder)
+        self.listen(self._show_result, events.result)
+        self.listen(lambda: self.live.setChecked(session.live), events.live)
+        self.listen(lambda: self.status.setText(session.status), events.status)
+
+    # -- doing -----------------------------------------------------------------------------------------------------------------------
+    def _choose(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of a fitted decoder")
+        if folder:
+            self.workspace.decoders.choose(folder)
+
+    def _fit(self) -> None:
+        session = self.session
+        if session.recording is None or session.stimulus is None:
+            session.fail("Open a recording and a stimulus with frames before fitting a decoder.")
+            return
+        dialog = FitDialog(session, self)
+        if dialog.exec():
+            self.workspace.decoders.fit(dialog.config(), dialog.out())
+
+    def _stop(self) -> None:
+        self.workspace.narrator.stop()
+        self.workspace.decoders.stop()
+
+    def _on_repeat(self, value: int) -> None:
+        self.session.repeat = value - 1
+
+    def _on_prompt(self) -> None:
+        self.session.prompt = self.prompt.text().strip()
+
+    def _on_live(self, on: bool) -> None:
+        self.session.live = on
+
+    # -- showing ---------------------------------------------------------------------------------------------------------------------
+    def _show_who(self) -> None:
+        self.who.setText(who(self.session))
+
+    def _show_decoder(self) -> None:
+        info = self.session.decoder
+        if info is None:
+            self.decoder.setText("None yet. Fit one on this recording, or choose a folder.")
+            self.score.setText("")
+        else:
+            self.decoder.setText(f"{info.stimulus}, {len(info.unit_ids)} units, profile {info.profile}")
+            self.decoder.setToolTip(self.session.decoder_folder)
+            self.score.setText(score_words(info.metrics))
+        self.score.setVisible(bool(self.score.text()))
+
+    def _show_repeat(self) -> None:
+        session = self.session
+        n = 1 if session.moments is None else max(1, session.moments.n_repeats)
+        self.repeat.blockSignals(True)
+        self.repeat.setMaximum(n)
+        self.repeat.setValue(session.repeat + 1)
+        self.repeat.blockSignals(False)
+        self.repeat.setSuffix(f" of {n}")
+        held_out = session.held_out
+        if held_out is None:
+            parts.badge(self.held_out, "", "plain")
+        elif held_out:
+            parts.badge(self.held_out, "held out from fitting", "good")
+        else:
+            parts.badge(self.held_out, "seen in fitting", "warn")
+        self.held_out.setToolTip(
+            "Words for a showing that the decoder learned from prove nothing; choose one that was held out."
+        )
+
+    def _show_job(self) -> None:
+        session, job = self.session, self.session.job
+        self.go.setEnabled(job.kind in {"idle", "narrating"} and session.recording is not None)
+        self.stop.setEnabled(job.kind in {"narrating", "fitting"})
+        self.fit.setEnabled(not job.busy)
+        self.choose.setEnabled(not job.busy)
+        self.progress.setVisible(job.busy)
+        self.progress.setRange(0, job.total)
+        self.progress.setValue(job.done)
+        words = " · ".join(part for part in (job.stage, job.detail) if part)
+        self.progress.setFormat(words + (" %p%" if job.total else ""))
+        self.asked_note()
+
+    def asked_note(self) -> None:
+        """Say which moment the sentence is of."""
+        result = self.session.result
+        if result is None:
+            self.asked.setText("The sentence appears here and on the frame.")
+            return
+        words = f"What {result.n_units} unit{'s' if result.n_units != 1 else ''} said at frame {result.frame + 1}, showing {result.repeat + 1}:"
+        if result.n_unknown:
+            words += f" ({result.n_unknown} selected units are unknown to the decoder and were left out)"
+        self.asked.setText(words)
+
+    def _show_result(self) -> None:
+        result = self.session.result
+        self.asked_note()
+        if result is None:
+            for label in (self.sentence, self.reference, self.prior):
+                label.setText("")
+            self._show_match(None, None)
+            return
+        busy = self.session.job.kind == "narrating" and not result.finished
+        self.sentence.setText(result.text.strip() + (" ▍" if busy else ""))
+        self.reference.setText(result.reference or "…")
+        self.prior.setText(result.prior or "…")
+        self._show_match(result.mean_cosine, result.prior_cosine)
+
+    def _show_match(self, cosine: float | None, prior: float | None) -> None:
+        for bar, value in ((self.match, cosine), (self.chance, prior)):
+            bar.share = 0.0 if value is None else value
+            bar.number = "" if value is None else f"{value:.2f}"
+            bar.update()
+
+
+def narrate_dock(viewer: Any) -> NarrateDock:
+    """Make the dock for a viewer."""
+    workspace = Workspace.of(viewer)
+    dock = NarrateDock(workspace)
+    workspace.when_closed(dock.let_go)
+    return dock

@@ -1,0 +1,230 @@
+"""Small widgets that the docks share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen
+from qtpy.QtWidgets import QAbstractButton, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from .state import Session
+
+ACCENT = "#56b4e9"
+
+
+class Listener(QWidget):
+    """A widget that listens to a session and lets go of it when told to, or when Qt destroys it."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self._links: list[tuple[Any, Callable]] = []
+
+    def listen(self, slot: Callable, *signals: Any) -> None:
+        """Call `slot` without arguments at each of `signals`, and once now."""
+
+        def call(*_: Any) -> None:
+            slot()
+
+        for signal in signals:
+            signal.connect(call)
+            self._links.append((signal, call))
+        slot()
+
+    def let_go(self) -> None:
+        """Disconnect from the session."""
+        links, self._links = self._links, []
+        for signal, slot in links:
+            signal.disconnect(slot)
+
+
+def text(words: str = "", *, bold: bool = False, quiet: bool = False, points: float = 0, wrap: bool = True) -> QLabel:
+    """Make a label that wraps and can be copied from."""
+    label = QLabel(words)
+    label.setWordWrap(wrap)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored if wrap else QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    style = []
+    if bold:
+        style.append("font-weight: bold")
+    if quiet:
+        style.append("color: #9aa3ae")
+    if points:
+        style.append(f"font-size: {points}pt")
+    if style:
+        label.setStyleSheet("QLabel { " + "; ".join(style) + " }")
+    return label
+
+
+def badge(label: QLabel, words: str, kind: str) -> None:
+    """Show `words` as a coloured badge; `kind` is "good", "warn" or "plain". Empty words hide it."""
+    colours = {"good": ("#0e3b31", "#5fe0b5"), "warn": ("#46330c", "#ffc857"), "plain": ("#2f363f", "#c9d4dc")}
+    back, front = colours[kind]
+    label.setText(words)
+    label.setStyleSheet(
+        f"QLabel {{ background: {back}; color: {front}; border-radius: 4px; padding: 3px 7px; font-weight: bold; }}"
+    )
+    label.setVisible(bool(words))
+
+
+def heading(words: str) -> QLabel:
+    """Make the title of a section."""
+    label = text(words.upper(), bold=True, points=8, wrap=False)
+    label.setStyleSheet("QLabel { color: #9aa3ae; font-weight: bold; font-size: 8pt; letter-spacing: 1px; margin-top: 6px; }")
+    return label
+
+
+def row(*widgets: QWidget | int, spacing: int = 6) -> QWidget:
+    """Put widgets side by side; a number is a stretch."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for widget in widgets:
+        if isinstance(widget, int):
+            layout.addStretch(widget)
+        else:
+            layout.addWidget(widget)
+    return box
+
+
+def column(parent: QWidget, margin: int = 8, spacing: int = 5) -> QVBoxLayout:
+    """Give `parent` a vertical layout."""
+    layout = QVBoxLayout(parent)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    layout.setSpacing(spacing)
+    return layout
+
+
+def button(words: str, slot: Callable[[], Any], tip: str = "", *, primary: bool = False) -> QPushButton:
+    """Make a push button; the primary one of a dock stands out."""
+    made = QPushButton(words)
+    made.clicked.connect(lambda *_: slot())
+    made.setToolTip(tip)
+    if primary:
+        made.setStyleSheet(
+            f"QPushButton {{ background: {ACCENT}; color: #0b1620; font-weight: bold; padding: 6px; }}"
+            "QPushButton:hover { background: #7cc8f2; } QPushButton:disabled { background: #3a424c; color: #7d8792; }"
+        )
+    return made
+
+
+def toggle(words: str, tip: str = "") -> QToolButton:
+    """Make a checkable button that shows plainly whether it is on."""
+    made = QToolButton()
+    made.setText(words)
+    made.setCheckable(True)
+    made.setToolTip(tip)
+    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    made.setStyleSheet(
+        "QToolButton { padding: 4px 6px; border-radius: 3px; background: #414851; }"
+        f"QToolButton:checked {{ background: {ACCENT}; color: #0b1620; font-weight: bold; }}"
+    )
+    return made
+
+
+def line() -> QFrame:
+    """Make a thin rule."""
+    rule = QFrame()
+    rule.setFixedHeight(1)
+    rule.setStyleSheet("QFrame { background: #3a424c; }")
+    return rule
+
+
+class Bar(QAbstractButton):
+    """One row of a ranked list: a swatch or not, a name, a bar, a number. Clicking it checks or unchecks it."""
+
+    HEIGHT = 25
+
+    def __init__(self, name: str, share: float, number: str, colour: str = ACCENT, swatch: bool = False) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.name, self.share, self.number, self.colour, self.swatch = name, share, number, colour, swatch
+        self.setText(name)
+        self.setAccessibleName(f"{name} {number}")
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMouseTracking(True)
+
+    def sizeHint(self) -> QSize:
+        """Room for the name at a usual font."""
+        return QSize(220, self.HEIGHT)
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Draw the row."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        whole = QRectF(self.rect()).adjusted(1, 1, -1, -1)
+        ink = self.palette().windowText().color()
+        colour = QColor(self.colour)
+        if self.underMouse():
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(ink.red(), ink.green(), ink.blue(), 18))
+            painter.drawRoundedRect(whole, 3, 3)
+        bar = QRectF(whole)
+        bar.setWidth(max(0.0, min(1.0, self.share)) * whole.width())
+        colour.setAlpha(150 if self.isChecked() else 70)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        painter.drawRoundedRect(bar, 3, 3)
+        inner = whole.adjusted(8, 0, -8, 0)
+        if self.swatch:
+            painter.setBrush(QColor(self.colour))
+            painter.drawEllipse(QRectF(inner.left(), inner.center().y() - 5, 10, 10))
+            inner.adjust(18, 0, 0, 0)
+        if self.isChecked():
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(self.colour), 1.6))
+            painter.drawRoundedRect(whole, 3, 3)
+        font = self.font()
+        font.setBold(self.isChecked())
+        painter.setFont(font)
+        painter.setPen(ink)
+        metrics = painter.fontMetrics()
+        right = metrics.horizontalAdvance(self.number) + 10
+        name = metrics.elidedText(self.name, Qt.TextElideMode.ElideRight, int(inner.width() - right))
+        painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, name)
+        painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.number)
+        painter.end()
+
+
+class Scale(QWidget):
+    """A horizontal colour bar with its two ends named."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colours: np.ndarray = np.zeros((0, 4))
+        self.ends = ("", "")
+        self.setFixedHeight(34)
+
+    def set(self, colours: np.ndarray, ends: Sequence[str]) -> None:
+        """Show `colours` (n × rgba) between two words."""
+        self.colours, self.ends = colours, (ends[0], ends[1])
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Draw the bar."""
+        if not len(self.colours):
+            return
+        painter = QPainter(self)
+        bar = QRectF(0, 2, self.width(), 12)
+        fade = QLinearGradient(bar.topLeft(), bar.topRight())
+        for at, (r, g, b, _) in zip(np.linspace(0, 1, len(self.colours)), self.colours, strict=True):
+            fade.setColorAt(float(at), QColor.fromRgbF(float(r), float(g), float(b)))
+        painter.fillRect(bar, fade)
+        painter.setPen(self.palette().windowText().color())
+        words = QRectF(0, 16, self.width(), 18)
+        painter.drawText(words, Qt.AlignmentFlag.AlignLeft, self.ends[0])
+        painter.drawText(words, Qt.AlignmentFlag.AlignRight, self.ends[1])
+        painter.end()
+
+
+def clear(layout: Any) -> None:
+    """Take every widget out of `layout`."""
+    while layout.count():
+        item = layout.takeAt(0)
+        widget = item.widget()
+        if widget is not None:
+            widget.setParent(None)
+            widget.deleteLater()

@@ -1,0 +1,72 @@
+"""The sentence on the frame, as a film shows it: white words on a dark bar along the bottom, wrapped, never cut."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import layer_styles as styles
+from .layout import Box
+
+CHARACTERS = 46
+"""About how many characters stand on one line."""
+
+
+def wrap(text: str, width: float, width_of: Callable[[str], float]) -> list[str]:
+    """Break `text` between words so that no line is wider than `width`; a word that is too long is broken inside."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        while width_of(word) > width and len(word) > 1:
+            cut = next((n for n in range(len(word) - 1, 0, -1) if width_of(word[:n]) <= width), 1)
+            if line:
+                lines.append(line)
+                line = ""
+            lines.append(word[:cut])
+            word = word[cut:]
+        grown = f"{line} {word}" if line else word
+        if line and width_of(grown) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = grown
+    return [*lines, line] if line else lines
+
+
+def typeset(text: str, frame: Box, width_of: Callable[[str, float], float]) -> tuple[list[str], float, Box]:
+    """Choose lines, size in points at zoom 1, and the bar that holds them.
+
+    The size shrinks until the bar takes at most half of the frame, so that a long answer still fits.
+    """
+    points = frame.width / CHARACTERS / 0.54 * 72 / 96
+    while True:
+        lines = wrap(text, 0.92 * frame.width, lambda part: width_of(part, points))
+        line_height = points * 96 / 72 * 1.42
+        height = (len(lines) + 0.7) * line_height
+        if height <= 0.5 * frame.height or points < 0.2 * frame.width / CHARACTERS:
+            return lines, points, Box(frame.bottom - height, frame.left, frame.bottom, frame.right)
+        points *= 0.92
+
+
+def corners(box: Box) -> np.ndarray:
+    """Return the corners of `box` as a polygon."""
+    return np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]])
+
+
+def show(layer: Any, text: str, frame: Box, width_of: Callable[[str, float], float]) -> None:
+    """Write `text` into the shapes layer, or empty it."""
+    if not text.strip():
+        layer.visible = False
+        return
+    lines, points, box = typeset(text, frame, width_of)
+    layer.data = [corners(box)]
+    layer.face_color = [styles.SENTENCE_BOX]
+    layer.edge_color = "transparent"
+    layer.text = {
+        "string": ["\n".join(lines)],
+        "size": points,
+        "scaling": True,
+        "color": "white",
+        "anchor": "center",
+    }
+    layer.visible = True

@@ -1,0 +1,100 @@
+"""One viewer's session and its controllers: made on first use, ended when the window closes."""
+
+import contextlib
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..backend.client import Backend
+from . import compat
+from .backend_link import BackendLink, in_process_backend
+from .decoders import Decoders
+from .lasso import LassoTool
+from .layers import SceneLayers
+from .loader import Loader
+from .narrator import Narrator
+from .state import Session
+from .threads import Background, MainThread
+
+
+class Workspace:
+    """Everything that belongs to one viewer. Use `Workspace.of`, which makes one a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Its viewer.
+    make_backend : callable
+        Makes the backend on first use.
+    """
+
+    _by_viewer: "weakref.WeakKeyDictionary[Any, Workspace]" = weakref.WeakKeyDictionary()
+
+    def __init__(self, viewer: Any, make_backend: Callable[[], Backend] = in_process_backend) -> None:
+        viewer = compat.unwrap(viewer)
+        self._viewer = weakref.ref(viewer)
+        self.session = Session()
+        self.main = MainThread()
+        self.background = Background(self.main)
+        self.link = BackendLink(self.main, make_backend)
+        self.layers = SceneLayers(viewer, self.session)
+        self.loader = Loader(self.session, self.background)
+        self.lasso = LassoTool(viewer, self.session, self.layers)
+        self.narrator = Narrator(self.session, self.link)
+        self.decoders = Decoders(self.session, self.link)
+        self.session.notified.connect(notify)
+        self.session.events.decoder.connect(self._warm_up)
+        self._on_close: list[Callable[[], None]] = []
+        self.closed = False
+        compat.on_close(viewer, self.close)
+        self.background.run(compat.warm_up_shapes, lambda _: None, lambda _: None)
+
+    @classmethod
+    def of(cls, viewer: Any, make_backend: Callable[[], Backend] | None = None) -> "Workspace":
+        """Return the workspace of `viewer`; `make_backend` counts on the first call only."""
+        viewer = compat.unwrap(viewer)
+        found = cls._by_viewer.get(viewer)
+        if found is None or found.closed:
+            found = cls(viewer, make_backend or in_process_backend)
+            cls._by_viewer[viewer] = found
+        return found
+
+    @property
+    def viewer(self) -> Any:
+        """The viewer, or None once it is gone."""
+        return self._viewer()
+
+    def open(self, source: str | Path | Any, frames: str | None = None) -> None:
+        """Open a recording; returns at once."""
+        self.loader.open(source, frames)
+
+    def _warm_up(self, decoder: Any) -> None:
+        # imports and weights are loaded before the first narration asks for them
+        if decoder is not None:
+            self.link.warm_up()
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when this workspace ends."""
+        self._on_close.append(callback)
+
+    def close(self) -> None:
+        """Disconnect everything and join the workers. Safe to call twice."""
+        if self.closed:
+            return
+        self.closed = True
+        for callback in self._on_close:
+            with contextlib.suppress(RuntimeError):
+                callback()
+        self._on_close = []
+        self.session.notified.disconnect(notify)
+        self.session.events.decoder.disconnect(self._warm_up)
+        for part in (self.narrator, self.decoders, self.lasso, self.loader, self.layers, self.main, self.link, self.background):
+            part.close()
+
+
+def notify(level: str, message: str) -> None:
+    """Show a sentence in napari's own way."""
+    from napari.utils.notifications import show_error, show_warning
+
+    (show_error if level == "error" else show_warning)(message)

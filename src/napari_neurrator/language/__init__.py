@@ -1,0 +1,1 @@
+"""What a frozen LLaVA says of a patch grid."""
