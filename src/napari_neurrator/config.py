@@ -47,9 +47,7 @@ class FitConfig(BaseModel):
     split: SplitName = "held-out-repeats"
     units: str | None = Field(default=None, description="pandas query on the units table")
     window: WindowConfig = WindowConfig()
-    calibration_steps: int = Field(
-        default=400, ge=1, description="random subsets on which certainty is calibrated"
-    )
+    calibration_steps: int = Field(default=400, ge=1, description="random subsets on which certainty is calibrated")
     seed: int = 0
 
 

@@ -88,17 +88,13 @@ def write_results(result: dict[str, Any], out: Path, seconds: float) -> None:
         int(result["repeat"]) if info.is_held_out(int(result["repeat"])) else None,
     )
     chosen = held_out.iloc[np.linspace(0, len(held_out) - 1, _FRAMES_NARRATED).round().astype(int)]
-    config = NarrateConfig(
-        recording="sample", decoder=result["decoder"], unit_ids=result["unit_ids"], held_out=True
-    )
+    config = NarrateConfig(recording="sample", decoder=result["decoder"], unit_ids=result["unit_ids"], held_out=True)
     backend = InProcessBackend()
     try:
         lines = list(narrate_moments(backend, recording, stimulus, chosen, info, result["unit_ids"], config))
     finally:
         backend.close()
-    (out / "narrations.jsonl").write_text(
-        "".join(line.model_dump_json() + "\n" for line in lines), encoding="utf-8"
-    )
+    (out / "narrations.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines), encoding="utf-8")
     result["regions"] = sorted(set(recording.units.loc[result["unit_ids"], "region"]))
     summary = {
         "simulated": recording.simulated,

@@ -8,7 +8,5 @@ import platformdirs
 
 def cache_folder(part: str = "") -> Path:
     """Return the cache's folder, or one inside it; the environment variable NEURRATOR_CACHE moves it. It may not exist yet."""
-    root = os.environ.get("NEURRATOR_CACHE") or platformdirs.user_cache_dir(
-        "napari-neurrator", appauthor=False
-    )
+    root = os.environ.get("NEURRATOR_CACHE") or platformdirs.user_cache_dir("napari-neurrator", appauthor=False)
     return Path(root).expanduser() / part

@@ -98,17 +98,14 @@ def _block(seed: int) -> tuple[np.ndarray, list[dict]]:
             image = clip_crop(scenery.render(float(rng.uniform()), actors, float(rng.uniform(0, 3))))
             # The crop shows the central square: the side is that of the crop.
             seen = [
-                Actor(a.kind, (a.x * FRAME[0] - (FRAME[0] - FRAME[1]) / 2) / FRAME[1], a.y, a.height)
-                for a in actors
+                Actor(a.kind, (a.x * FRAME[0] - (FRAME[0] - FRAME[1]) / 2) / FRAME[1], a.y, a.height) for a in actors
             ]
             text = caption(seen, place, night)
             names = [with_article(a.kind) for a in sorted(seen, key=lambda a: a.x)]
             objects = " and ".join(names) or "nothing"
             where = caption([], place, night).removeprefix("nothing ")
         images.append(image)
-        items.append(
-            {"caption": text, "objects": objects + ("" if objects.endswith(".") else "."), "where": where}
-        )
+        items.append({"caption": text, "objects": objects + ("" if objects.endswith(".") else "."), "where": where})
     return np.stack(images), items
 
 

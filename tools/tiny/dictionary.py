@@ -78,9 +78,7 @@ def vocabulary() -> dict[str, list[str]]:
     scenes = [(place, night) for place in PLACES for night in (False, True)]
     for kind in KINDS:
         phrases[kind] = [
-            caption([Actor(kind, x, 0.9, 0.3)], place, night)
-            for place, night in scenes
-            for x in (0.2, 0.5, 0.8)
+            caption([Actor(kind, x, 0.9, 0.3)], place, night) for place, night in scenes for x in (0.2, 0.5, 0.8)
         ]
     everyone = [Actor(kind, 0.5, 0.9, 0.3) for kind in KINDS]
     for place in PLACES:
@@ -119,9 +117,7 @@ def main() -> None:
         for line in (arguments.corpus / "items.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     rows = np.sort(np.random.default_rng(0).choice(len(images), arguments.pictures, replace=False))
-    parts = [
-        tower.grids_and_embeddings(images[rows[start : start + 50]]) for start in range(0, len(rows), 50)
-    ]
+    parts = [tower.grids_and_embeddings(images[rows[start : start + 50]]) for start in range(0, len(rows), 50)]
     grids = torch.cat([grid.half() for grid, _ in parts])
     pictures = torch.cat([embedding for _, embedding in parts])
     patches = grids.flatten(0, 1)
@@ -180,10 +176,7 @@ def main() -> None:
 
     phrases = vocabulary()
     axes = torch.stack(
-        [
-            torch.nn.functional.normalize(tower.embed_phrases(group).mean(0), dim=0)
-            for group in phrases.values()
-        ]
+        [torch.nn.functional.normalize(tower.embed_phrases(group).mean(0), dim=0) for group in phrases.values()]
     )
     names = name_features(totals, pictures, axes, list(phrases))
     for feature, entry in enumerate(names):

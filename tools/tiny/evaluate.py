@@ -24,10 +24,9 @@ def main() -> None:
     profile = load_profile(arguments.profile)
     tower, language = VisionTower(profile), LanguageModel(profile)
     images = np.load(arguments.corpus / "images.npy", mmap_mode="r")[: arguments.pictures]
-    items = [
-        json.loads(line)
-        for line in (arguments.corpus / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    ][: len(images)]
+    items = [json.loads(line) for line in (arguments.corpus / "items.jsonl").read_text(encoding="utf-8").splitlines()][
+        : len(images)
+    ]
     said: list[str] = []
     same = []
     for start in range(0, len(images), 50):
@@ -42,9 +41,7 @@ def main() -> None:
     scenes = [i for i, text in enumerate(true) if "stripes" not in text and "screen" not in text]
     print(f"pictures {len(true)}")
     print(f"sentence word for word {np.mean([a == b for a, b in zip(said, true, strict=True)]):.3f}")
-    print(
-        f"objects right (scenes) {np.mean([named_objects(said[i]) == named_objects(true[i]) for i in scenes]):.3f}"
-    )
+    print(f"objects right (scenes) {np.mean([named_objects(said[i]) == named_objects(true[i]) for i in scenes]):.3f}")
     print(
         f"place and time right (scenes) {np.mean([said[i].split(', ')[-1] == true[i].split(', ')[-1] for i in scenes]):.3f}"
     )

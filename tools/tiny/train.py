@@ -65,21 +65,21 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def make_models(tokenizer: PreTrainedTokenizerFast) -> tuple[CLIPModel, LlavaForConditionalGeneration]:
-    vision = dict(
-        hidden_size=160,
-        intermediate_size=640,
-        num_hidden_layers=6,
-        num_attention_heads=5,
-        hidden_act="gelu",
-        image_size=SIDE,
-        patch_size=PATCH,
-        projection_dim=128,
-    )
-    ids = dict(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    vision = {
+        "hidden_size": 160,
+        "intermediate_size": 640,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 5,
+        "hidden_act": "gelu",
+        "image_size": SIDE,
+        "patch_size": PATCH,
+        "projection_dim": 128,
+    }
+    ids = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     size = len(tokenizer)
     text = dict(
         hidden_size=128,
@@ -146,11 +146,7 @@ class TinyTraining(L.LightningModule):
             [c + "</s>" for c in batch["captions"]], padding=True, padding_side="right", return_tensors="pt"
         )
         text = self.clip.text_projection(self.clip.text_model(**words).pooler_output)
-        logits = (
-            self.clip.logit_scale.exp().clamp(max=100)
-            * F.normalize(pooled, dim=-1)
-            @ F.normalize(text, dim=-1).T
-        )
+        logits = self.clip.logit_scale.exp().clamp(max=100) * F.normalize(pooled, dim=-1) @ F.normalize(text, dim=-1).T
         same = torch.tensor([[float(a == b) for b in batch["captions"]] for a in batch["captions"]])
         target = same / same.sum(1, keepdim=True)
         contrast = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
@@ -177,9 +173,7 @@ class TinyTraining(L.LightningModule):
             padding_side="right",
             return_tensors="pt",
         )
-        inputs = torch.cat(
-            [head, model.multi_modal_projector(patches), tail, embed(words.input_ids[:, :-1])], dim=1
-        )
+        inputs = torch.cat([head, model.multi_modal_projector(patches), tail, embed(words.input_ids[:, :-1])], dim=1)
         hidden = model.language_model(inputs_embeds=inputs).last_hidden_state[:, -words.input_ids.shape[1] :]
         labels = words.input_ids.masked_fill(words.attention_mask == 0, -100)
         return F.cross_entropy(self.llava.lm_head(hidden).flatten(0, 1), labels.flatten())
@@ -202,9 +196,7 @@ class Batches(torch.utils.data.IterableDataset):
 
     def __init__(self, corpus: Path, size: int, seed: int):
         self.images = np.load(corpus / "images.npy", mmap_mode="r")
-        self.items = [
-            json.loads(line) for line in (corpus / "items.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        self.items = [json.loads(line) for line in (corpus / "items.jsonl").read_text(encoding="utf-8").splitlines()]
         self.size, self.seed = size, seed
 
     def __iter__(self):
@@ -262,9 +254,7 @@ def main() -> None:
     texts = [item["caption"] for item in batches.items[:20_000]]
     texts += [item["objects"] for item in batches.items[:5_000]]
     texts += [" " + item["caption"] for item in batches.items[:20_000]]
-    texts += [
-        PROMPT.format(question=question).replace("<image>", "") for question, _ in QUESTIONS.values()
-    ] * 500
+    texts += [PROMPT.format(question=question).replace("<image>", "") for question, _ in QUESTIONS.values()] * 500
     training = TinyTraining(make_tokenizer(texts), arguments.steps, arguments.rate)
     trainer = L.Trainer(
         max_steps=arguments.steps, accelerator="auto", logger=False, gradient_clip_val=1.0, enable_progress_bar=False, enable_model_summary=False,

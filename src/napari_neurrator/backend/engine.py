@@ -120,9 +120,7 @@ class Engine:
         if frames is not None and len(frames) != len(windows):
             raise NeurratorError(f"The request holds {len(windows)} spike windows but {len(frames)} frames.")
         if frames is None and {"patches", "reference"} & set(request.want):
-            raise NeurratorError(
-                "The frames shown are needed for what was asked, and the request holds none."
-            )
+            raise NeurratorError("The frames shown are needed for what was asked, and the request holds none.")
         for start in range(0, len(windows), _BATCH):
             if should_stop():
                 raise Stopped
@@ -188,9 +186,7 @@ class Engine:
                 p.Patches(
                     job_id=request.job_id,
                     moment=start + number,
-                    cosine=p.PackedArray.pack(
-                        cosine[number].reshape(models.tower.rows, models.tower.columns).numpy()
-                    ),
+                    cosine=p.PackedArray.pack(cosine[number].reshape(models.tower.rows, models.tower.columns).numpy()),
                     mean_cosine=float(cosine[number].mean()),
                     prior_cosine=float(prior[number].mean()),
                 )
@@ -217,16 +213,10 @@ class Engine:
             # The sentences come first: they are what the user waits for.
             for number, text in enumerate(texts):
                 emit(p.Sentence(job_id=request.job_id, moment=start + number, text=text))
-            references = list(
-                self._references(models, frames, request.prompt, request.max_new_tokens, should_stop)
-            )
+            references = list(self._references(models, frames, request.prompt, request.max_new_tokens, should_stop))
             prior = self._prior_sentence(fitted, models, request.prompt, request.max_new_tokens)
         for number, (text, reference) in enumerate(zip(texts, references, strict=True)):
-            emit(
-                p.Sentence(
-                    job_id=request.job_id, moment=start + number, text=text, reference=reference, prior=prior
-                )
-            )
+            emit(p.Sentence(job_id=request.job_id, moment=start + number, text=text, reference=reference, prior=prior))
 
     def _references(
         self, models: _Models, frames: np.ndarray, question: str | None, length: int, should_stop: ShouldStop
@@ -260,11 +250,7 @@ class Engine:
     def _concept_baseline(self, fitted: _Fitted, models: _Models) -> torch.Tensor:
         if fitted.concept_baseline is None:
             coefficients = fitted.decoder.basis.coefficients
-            chosen = (
-                torch.linspace(0, len(coefficients) - 1, min(_BASELINE_FRAMES, len(coefficients)))
-                .round()
-                .long()
-            )
+            chosen = torch.linspace(0, len(coefficients) - 1, min(_BASELINE_FRAMES, len(coefficients))).round().long()
             sums = [
                 models.dictionary.encode(fitted.decoder.basis.grids(coefficients[row : row + 1])).totals()
                 for row in chosen

@@ -102,9 +102,7 @@ def parse_frames(spec: str) -> set[int]:
     for part in spec.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise NeurratorError(
-                f"--frames {spec!r} cannot be read: write frame numbers such as 0,30,60-90, or 'all'."
-            )
+            raise NeurratorError(f"--frames {spec!r} cannot be read: write frame numbers such as 0,30,60-90, or 'all'.")
         low, high = int(first), int(last if dash else first)
         if high < low or high - low > 10_000_000:
             raise NeurratorError(f"--frames {spec!r} cannot be read: {part.strip()} is not a range.")

@@ -100,9 +100,7 @@ class Concept(_Message):
 
     feature: int
     name: str
-    strength: float = Field(
-        description="summed activation over the patches, less the feature's mean over frames"
-    )
+    strength: float = Field(description="summed activation over the patches, less the feature's mean over frames")
     heatmap: PackedArray = Field(description="float32 (rows, columns) activation by patch")
 
 

@@ -34,9 +34,7 @@ def demo(
     with progress_bars() as report:
         recording = open_sample(progress=report)
         stimulus = str(recording.stimuli()["stimulus"].iloc[0])
-        stimulus = (
-            "natural_movie_one" if "natural_movie_one" in set(recording.stimuli()["stimulus"]) else stimulus
-        )
+        stimulus = "natural_movie_one" if "natural_movie_one" in set(recording.stimuli()["stimulus"]) else stimulus
         decoder = default_decoder_folder(recording.name, stimulus, "tiny")
         try:
             decoder_info(decoder)

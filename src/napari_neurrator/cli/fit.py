@@ -6,12 +6,8 @@ import typer
 
 
 def fit(
-    recording: Annotated[
-        str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")
-    ],
-    stimulus: Annotated[
-        str, typer.Option(help="A stimulus of the recording by name, or the file with its frames.")
-    ],
+    recording: Annotated[str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")],
+    stimulus: Annotated[str, typer.Option(help="A stimulus of the recording by name, or the file with its frames.")],
     out: Annotated[str, typer.Option(help="Folder to write the decoder to.")],
     profile: Annotated[
         str,
@@ -27,9 +23,7 @@ def fit(
         str | None,
         typer.Option(help="File or folder with the frames, where they do not lie beside the recording."),
     ] = None,
-    lag: Annotated[
-        float, typer.Option(help="Seconds from the onset of a frame to its window of spikes.")
-    ] = 0.05,
+    lag: Annotated[float, typer.Option(help="Seconds from the onset of a frame to its window of spikes.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Fit a decoder from spikes to what CLIP sees, for any subset of the units."""

@@ -7,9 +7,7 @@ import typer
 
 
 def inspect(
-    recording: Annotated[
-        str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")
-    ],
+    recording: Annotated[str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
     """Say what is in a recording: units, positions, regions, stimuli."""

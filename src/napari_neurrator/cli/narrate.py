@@ -8,9 +8,7 @@ import typer
 
 
 def narrate(
-    recording: Annotated[
-        str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")
-    ],
+    recording: Annotated[str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")],
     decoder: Annotated[str, typer.Option(help="Folder of a decoder that 'neurrator fit' wrote.")],
     out: Annotated[str, typer.Option(help="File to write, one JSON line a moment.")],
     units: Annotated[
@@ -20,9 +18,7 @@ def narrate(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Only showings that the decoder was not fitted on.")
     ] = False,
-    repeat: Annotated[
-        int | None, typer.Option(help="Only this showing of each frame; the first is 0.")
-    ] = None,
+    repeat: Annotated[int | None, typer.Option(help="Only this showing of each frame; the first is 0.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What to ask of the picture.")] = None,
     concepts: Annotated[int, typer.Option(help="Concepts listed for each moment.")] = 8,
 ) -> None:
@@ -42,11 +38,7 @@ def narrate(
     )  # fmt: skip
     info = decoder_info(decoder)
     opened = open_recording(recording)
-    unit_ids = (
-        opened.select_units(units)
-        if units
-        else [unit for unit in info.unit_ids if unit in set(opened.unit_ids)]
-    )
+    unit_ids = opened.select_units(units) if units else [unit for unit in info.unit_ids if unit in set(opened.unit_ids)]
     if opened.name != info.recording or not unit_ids:
         raise NeurratorError(
             f"The decoder in {decoder} was fitted on the recording {info.recording!r}, and this one is {opened.name!r}: fit a decoder on it."

@@ -69,9 +69,7 @@ class Dictionary:
             ) from error
         missing = [key for key in _WEIGHTS if key not in weights]
         if missing:
-            raise NeurratorError(
-                f"The dictionary in {folder} is damaged: its weights lack {', '.join(missing)}."
-            )
+            raise NeurratorError(f"The dictionary in {folder} is damaged: its weights lack {', '.join(missing)}.")
         self.architecture = self.config.get("architecture", "standard")
         if self.architecture not in {"standard", "topk", "jumprelu"}:
             raise NeurratorError(
@@ -80,9 +78,7 @@ class Dictionary:
         self.W_enc, self.W_dec, self.b_enc, self.b_dec = (weights[key].float() for key in _WEIGHTS)
         self.threshold = weights["threshold"].float() if "threshold" in weights else None
         self.mean_activation = (
-            weights["mean_activation"].float()
-            if "mean_activation" in weights
-            else torch.zeros(self.n_features)
+            weights["mean_activation"].float() if "mean_activation" in weights else torch.zeros(self.n_features)
         )
         self.folder = folder
 
@@ -142,9 +138,7 @@ class Dictionary:
 
     def decode(self, activations: SparseActivations) -> torch.Tensor:
         """Return the patches that the active features add up to: (frame, patch, width)."""
-        return (
-            torch.einsum("fpk,fpkw->fpw", activations.values, self.W_dec[activations.features]) + self.b_dec
-        )
+        return torch.einsum("fpk,fpkw->fpw", activations.values, self.W_dec[activations.features]) + self.b_dec
 
 
 def load_dictionary(profile: Profile) -> Dictionary | None:

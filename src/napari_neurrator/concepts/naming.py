@@ -43,9 +43,7 @@ def name_features(
             {
                 "name": vocabulary[int(best[0])],
                 "score": round(float(score[best[0]]), 4),
-                "margin": round(float(score[best[0]] - score[best[1]]), 4)
-                if len(vocabulary) > 1
-                else float(np.inf),
+                "margin": round(float(score[best[0]] - score[best[1]]), 4) if len(vocabulary) > 1 else float(np.inf),
             }
         )
     return names

@@ -20,19 +20,20 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+import itertools
 
 
 def block_features(counts: torch.Tensor, blocks: int) -> torch.Tensor:
     """Turn counts (batch, bin, unit) into variance-stabilised features (batch, block, unit); bins beyond a whole block join the last."""
     edges = torch.linspace(0, counts.shape[1], blocks + 1).round().long()
-    sums = torch.stack([counts[:, a:b].sum(1) for a, b in zip(edges[:-1], edges[1:], strict=True)], dim=1)
+    sums = torch.stack([counts[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], dim=1)
     # Anscombe's transform without its factor of 2: the variance of a Poisson count becomes about 1/4.
     return (sums.float() + 0.375).sqrt()
 
 
 @dataclass
 class EncodingModel:
-    """How every unit answers to every state.
+    r"""How every unit answers to every state.
 
     Attributes
     ----------
@@ -52,9 +53,7 @@ class EncodingModel:
     noise: torch.Tensor
 
     @classmethod
-    def fit(
-        cls, features: torch.Tensor, states: torch.Tensor, n_states: int, rank: int = 16
-    ) -> "EncodingModel":
+    def fit(cls, features: torch.Tensor, states: torch.Tensor, n_states: int, rank: int = 16) -> "EncodingModel":
         """Estimate the model.
 
         Parameters
@@ -71,9 +70,7 @@ class EncodingModel:
         n, blocks, units = features.shape
         flat = features.reshape(n, -1).double()
         grand = flat.mean(0)
-        shown = torch.zeros(n_states, dtype=torch.float64).index_add_(
-            0, states, torch.ones(n, dtype=torch.float64)
-        )
+        shown = torch.zeros(n_states, dtype=torch.float64).index_add_(0, states, torch.ones(n, dtype=torch.float64))
         sums = torch.zeros(n_states, flat.shape[1], dtype=torch.float64).index_add_(0, states, flat - grand)
         raw = sums / shown.clamp(min=1)[:, None]
         residual = flat - grand - raw[states]
@@ -85,9 +82,7 @@ class EncodingModel:
         spread = (raw[seen].square() - variance / repeats[seen][:, None]).mean(0).clamp(min=0)
         error = variance / repeats[:, None]
         means = raw * (spread / (spread + error)) * seen[:, None]
-        uncertainty = (
-            (spread * error / (spread + error))[seen].mean(0) if seen.any() else torch.zeros_like(spread)
-        )
+        uncertainty = (spread * error / (spread + error))[seen].mean(0) if seen.any() else torch.zeros_like(spread)
         scale = variance.sqrt()
         correlation = (residual / scale).T @ (residual / scale) / freedom
         loadings = _shared_part(correlation, rank, n) * scale[:, None]

@@ -93,9 +93,7 @@ class Decoder:
                 "grid_components": self.basis.components.half(),
                 "grid_coefficients": self.basis.coefficients,
             }
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()}, made / "decoder.safetensors"
-            )
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, made / "decoder.safetensors")
             (made / "decoder.json").write_text(self.info.model_dump_json(indent=1), encoding="utf-8")
             made.chmod(0o755)
             if folder.exists():
@@ -121,12 +119,8 @@ class Decoder:
         file = Path(folder).expanduser() / "decoder.safetensors"
         try:
             tensors = {name: tensor.float() for name, tensor in load_file(file).items()}
-            model = EncodingModel(
-                tensors["means"], tensors["grand_mean"], tensors["loadings"], tensors["noise"]
-            )
-            basis = GridBasis(
-                tensors["grid_mean"], tensors["grid_components"], tensors["grid_coefficients"], info.grid
-            )
+            model = EncodingModel(tensors["means"], tensors["grand_mean"], tensors["loadings"], tensors["noise"])
+            basis = GridBasis(tensors["grid_mean"], tensors["grid_components"], tensors["grid_coefficients"], info.grid)
             posterior = SubsetPosterior(model)
             posterior.sharpness.data = tensors["sharpness"]
         except (OSError, SafetensorError, KeyError) as error:

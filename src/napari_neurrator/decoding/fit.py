@@ -154,9 +154,7 @@ def _best_blocks(
         features = block_features(windows, blocks)
         posterior = SubsetPosterior(EncodingModel.fit(features[train], states[train], basis.n_states))
         with torch.inference_mode():
-            scores[blocks] = float(
-                -torch.nn.functional.nll_loss(posterior(features[test], everything), states[test])
-            )
+            scores[blocks] = float(-torch.nn.functional.nll_loss(posterior(features[test], everything), states[test]))
     report("choosing the time resolution", len(_BLOCKS), len(_BLOCKS))
     return max(scores, key=lambda blocks: scores[blocks])
 

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from ..recording import Recording
 
 
-def spike_windows(
-    recording: "Recording", moments: "pd.DataFrame", window: WindowConfig, unit_ids: list
-) -> np.ndarray:
+def spike_windows(recording: "Recording", moments: "pd.DataFrame", window: WindowConfig, unit_ids: list) -> np.ndarray:
     """Count the spikes of units around moments.
 
     Parameters

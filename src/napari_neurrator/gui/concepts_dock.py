@@ -60,10 +60,13 @@ class ConceptsDock(parts.Listener):
             return []
         top = max((concept.strength for concept in result.concepts), default=0.0)
         rows: list[tuple[Shown, str, float, str, str]] = [
-            (c.feature, c.name, c.strength / top if top > 0 else 0.0, f"{c.strength:.1f}", HEAT) for c in result.concepts
+            (c.feature, c.name, c.strength / top if top > 0 else 0.0, f"{c.strength:.1f}", HEAT)
+            for c in result.concepts
         ]
         if result.cosine is not None and result.mean_cosine is not None:
-            rows.append(("patches", "Patch match: decoded against true", result.mean_cosine, f"{result.mean_cosine:.2f}", MATCH))
+            rows.append(
+                ("patches", "Patch match: decoded against true", result.mean_cosine, f"{result.mean_cosine:.2f}", MATCH)
+            )
         return rows
 
     def _show_list(self) -> None:

@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ..backend.protocol import Cancelled, Done, Event, Failed, Fitted, FitRequest, Progress
+from ..backend.protocol import Cancelled, Done, Event, Failed, FitRequest, Fitted, Progress
 from ..config import FitConfig
 from ..errors import NeurratorError
 from .backend_link import BackendLink
@@ -89,9 +89,13 @@ class Decoders:
         if session.recording is None:
             raise NeurratorError("Open the recording before its decoder.")
         if not set(info.unit_ids) & set(session.unit_ids):
-            raise NeurratorError("This decoder was fitted on other units than those of the open recording; choose another or fit one.")
+            raise NeurratorError(
+                "This decoder was fitted on other units than those of the open recording; choose another or fit one."
+            )
         if info.stimulus != session.stimulus_name:
-            session.warn(f"This decoder learned from {info.stimulus!r}, not from {session.stimulus_name!r}, which is shown.")
+            session.warn(
+                f"This decoder learned from {info.stimulus!r}, not from {session.stimulus_name!r}, which is shown."
+            )
 
     def _on_scene(self) -> None:
         session = self.session

@@ -18,9 +18,14 @@ class FitDialog(QDialog):
         self.setMinimumWidth(460)
         form = QFormLayout(self)
         form.setSpacing(8)
-        form.addRow(parts.text(f"{session.recording.name}, {session.stimulus_name}: {len(session.unit_ids)} units.", bold=True))
         form.addRow(
-            parts.text("One decoder answers for every subset of its units, so fit it on all of them unless you have a reason.", quiet=True)
+            parts.text(f"{session.recording.name}, {session.stimulus_name}: {len(session.unit_ids)} units.", bold=True)
+        )
+        form.addRow(
+            parts.text(
+                "One decoder answers for every subset of its units, so fit it on all of them unless you have a reason.",
+                quiet=True,
+            )
         )
         self.profile = QComboBox()
         self.profile.addItems(profiles() or ["tiny"])

@@ -161,7 +161,12 @@ class LassoTool:
         """A click on a unit, with any layer in pan and zoom, selects it."""
         active = viewer.layers.selection.active
         units = self.layers.get(styles.UNITS)
-        if units is None or not units.visible or event.button != 1 or (active is not None and str(active.mode) != "pan_zoom"):
+        if (
+            units is None
+            or not units.visible
+            or event.button != 1
+            or (active is not None and str(active.mode) != "pan_zoom")
+        ):
             return
         start = np.asarray(event.pos)
         yield
@@ -187,6 +192,10 @@ class LassoTool:
     def _on_points_moved(self, event: Any) -> None:
         # units stay where the probe recorded them
         units = self.layers.get(styles.UNITS)
-        if units is None or self.layers.painting or str(getattr(event, "action", "")) not in {"changed", "added", "removed"}:
+        if (
+            units is None
+            or self.layers.painting
+            or str(getattr(event, "action", "")) not in {"changed", "added", "removed"}
+        ):
             return
         QTimer.singleShot(0, self.layers.restore_units)

@@ -44,7 +44,9 @@ def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
     bar = 0.010 * layout.panel.height
     for shank in layout.shanks:
         box = shank.box
-        shapes.append(np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]]))
+        shapes.append(
+            np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]])
+        )
         kinds.append("polygon")
         edge.append(styles.OUTLINE)
         face.append("#ffffff08")
@@ -62,7 +64,13 @@ def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
         kinds.append("line")
         edge.append(styles.OUTLINE)
         face.append("transparent")
-    options = {"name": styles.PROBES, "shape_type": kinds, "edge_color": edge, "face_color": face, "edge_width": 2 * thin}
+    options = {
+        "name": styles.PROBES,
+        "shape_type": kinds,
+        "edge_color": edge,
+        "face_color": face,
+        "edge_width": 2 * thin,
+    }
     return (shapes, options, "shapes")
 
 
@@ -84,20 +92,31 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str 
     unit = layout.panel.height
     half = 0.5 * points * 96 / 72
     rows: list[tuple[float, float, str, str]] = []
-    rows.append((layout.frame.top - 1.5 * half, layout.frame.left + width_of(caption, points) / 2, caption, styles.TEXT))
+    rows.append(
+        (layout.frame.top - 1.5 * half, layout.frame.left + width_of(caption, points) / 2, caption, styles.TEXT)
+    )
     for shank in layout.shanks:
         middle = (shank.box.left + shank.box.right) / 2
         rows.append((shank.box.top - 1.5 * half, middle, shank.name, styles.TEXT))
         for band in shank.bands:
             name = band.region if band.region not in styles.NO_REGION else "no region"
             left = band.x + 0.034 * unit
-            rows.append((band.label_y, left + width_of(name, points) / 2, name, colours.get(band.region, styles.UNKNOWN)))
+            rows.append(
+                (band.label_y, left + width_of(name, points) / 2, name, colours.get(band.region, styles.UNKNOWN))
+            )
     if layout.ticks:
         left = layout.shanks[0].box.left - 0.028 * unit
         for y, name in layout.ticks:
             rows.append((y, left - width_of(name, points) / 2, name, styles.QUIET))
         note = "µm from the tip"
-        rows.append((layout.panel.bottom + 1.6 * half, layout.shanks[0].box.left + width_of(note, points) / 2 - 0.1 * unit, note, styles.QUIET))
+        rows.append(
+            (
+                layout.panel.bottom + 1.6 * half,
+                layout.shanks[0].box.left + width_of(note, points) / 2 - 0.1 * unit,
+                note,
+                styles.QUIET,
+            )
+        )
     options = {
         "name": styles.LABELS,
         "size": 1e-3,

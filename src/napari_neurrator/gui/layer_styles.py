@@ -10,7 +10,20 @@ MOVIE, HEATMAP, UNITS, PROBES, LABELS, LASSO, SENTENCE, CROP = (
 )  # fmt: skip
 
 # Okabe and Ito's colours and two of Paul Tol's, which people with colour-blindness can tell apart, brightened for a dark canvas
-PALETTE = ("#56b4e9", "#e69f00", "#2fc99a", "#f0e442", "#e8793a", "#d48fc0", "#7f8cff", "#c9d4dc", "#a5d65a", "#ee99aa", "#8fe0e6", "#b58a5a")
+PALETTE = (
+    "#56b4e9",
+    "#e69f00",
+    "#2fc99a",
+    "#f0e442",
+    "#e8793a",
+    "#d48fc0",
+    "#7f8cff",
+    "#c9d4dc",
+    "#a5d65a",
+    "#ee99aa",
+    "#8fe0e6",
+    "#b58a5a",
+)
 UNKNOWN = "#8a8f98"
 NO_REGION = {"", "nan", "none", "unknown", "None"}
 
@@ -57,7 +70,11 @@ def ramp(values: np.ndarray, name: str = "viridis") -> np.ndarray:
 def unit_colours(units: pd.DataFrame, colour_by: str, counts: np.ndarray | None) -> np.ndarray:
     """Return one RGBA row a unit for what the user chose to colour by."""
     if colour_by == "depth":
-        return ramp(pd.to_numeric(units["y_um"], errors="coerce").to_numpy(float)) if "y_um" in units else ramp(np.full(len(units), np.nan))
+        return (
+            ramp(pd.to_numeric(units["y_um"], errors="coerce").to_numpy(float))
+            if "y_um" in units
+            else ramp(np.full(len(units), np.nan))
+        )
     if colour_by == "firing now":
         fire = np.zeros(len(units)) if counts is None else np.sqrt(np.minimum(counts, 16)) / 4
         floor = np.array([[0.25, 0.28, 0.33, 1.0]])

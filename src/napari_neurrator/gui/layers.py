@@ -55,7 +55,8 @@ class SceneLayers:
     # -- reading ---------------------------------------------------------------------------------------------------------------------
     def get(self, name: str) -> Any | None:
         """Return one of the scene's layers, or None if it is not there."""
-        return self._viewer.layers[name] if name in self._viewer.layers else None
+        layers = self._viewer.layers
+        return layers[name] if name in layers else None  # noqa: SIM401 (a LayerList has no get)
 
     @property
     def positions(self) -> np.ndarray:
@@ -112,7 +113,9 @@ class SceneLayers:
             compat.look_at(self._viewer, panel.top - words, panel.left - words, panel.bottom + words, panel.right)
             return
         left, right = min(frame.left, panel.left - 1.2 * words), max(frame.right, panel.right)
-        compat.look_at(self._viewer, frame.top - words, left, max(frame.bottom, panel.bottom + words), right, margin=0.015)
+        compat.look_at(
+            self._viewer, frame.top - words, left, max(frame.bottom, panel.bottom + words), right, margin=0.015
+        )
 
     def _add(self, data: layer_data.LayerTuple) -> Any:
         array, options, kind = data

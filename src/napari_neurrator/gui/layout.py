@@ -88,7 +88,9 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
     pitch = panel.width / max(1, len(names))
     placed = np.isfinite(depth)
     # a dot is as large as the crowd allows, and never a blot
-    diameter = float(np.clip(np.sqrt(0.16 * panel.height * panel.width / max(1, len(units))), 0.006, 0.024 * panel.height))
+    diameter = float(
+        np.clip(np.sqrt(0.16 * panel.height * panel.width / max(1, len(units))), 0.006, 0.024 * panel.height)
+    )
     diameter = max(diameter, 0.006 * panel.height)
 
     positions = np.zeros((len(units), 2))

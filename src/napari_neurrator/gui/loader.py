@@ -71,7 +71,11 @@ class Loader:
     def open(self, source: str | Path | Any, frames: str | None = None) -> None:
         """Open a recording: a path, the word ``sample``, or a `Recording` that is open already."""
         session = self.session
-        name = str(source) if isinstance(source, str | Path) else str(getattr(source, "source", getattr(source, "name", "")))
+        name = (
+            str(source)
+            if isinstance(source, str | Path)
+            else str(getattr(source, "source", getattr(source, "name", "")))
+        )
         session.job = Job("opening", f"Opening {Path(name).name}")
 
         def work() -> tuple[Any, Opened]:
@@ -122,7 +126,9 @@ class Loader:
             session.counts = None
             return
         window = None if session.decoder is None else session.decoder.window
-        lag, width = (DEFAULT_LAG_S, DEFAULT_WINDOW_S) if window is None else (window.lag_s, window.n_bins * window.bin_s)
+        lag, width = (
+            (DEFAULT_LAG_S, DEFAULT_WINDOW_S) if window is None else (window.lag_s, window.n_bins * window.bin_s)
+        )
         start = np.array([session.moments.time(row) + lag])
         counts = session.recording.spikes.count(start, 1, width, list(session.unit_ids))
         session.counts = np.asarray(counts).reshape(-1)

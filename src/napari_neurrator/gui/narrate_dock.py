@@ -50,11 +50,15 @@ class NarrateDock(parts.Listener):
         self.decoder = parts.text()
         self.score = parts.text(quiet=True, points=8.5)
         self.choose = parts.button("Choose…", self._choose, "Use the decoder in a folder")
-        self.fit = parts.button("Fit decoder…", self._fit, "Learn from this recording how units say what is on the frame")
+        self.fit = parts.button(
+            "Fit decoder…", self._fit, "Learn from this recording how units say what is on the frame"
+        )
         layout.addWidget(parts.heading("Decoder"))
         layout.addWidget(self.decoder)
         layout.addWidget(self.score)
-        layout.addWidget(parts.row(self.choose, self.fit, 1, parts.text("runs on this computer", quiet=True, points=8.5, wrap=False)))
+        layout.addWidget(
+            parts.row(self.choose, self.fit, 1, parts.text("runs on this computer", quiet=True, points=8.5, wrap=False))
+        )
 
         self.repeat = QSpinBox()
         self.repeat.setMinimum(1)
@@ -66,7 +70,9 @@ class NarrateDock(parts.Listener):
         self.prompt.setPlaceholderText("Ask in your own words (empty: the usual prompt)")
         self.prompt.editingFinished.connect(self._on_prompt)
         layout.addWidget(self.prompt)
-        self.go = parts.button("Narrate", workspace.narrator.narrate, "Say what the selected units saw at this frame", primary=True)
+        self.go = parts.button(
+            "Narrate", workspace.narrator.narrate, "Say what the selected units saw at this frame", primary=True
+        )
         self.stop = parts.button("Stop", self._stop, "Stop what runs")
         self.live = QCheckBox("live")
         self.live.setToolTip("Narrate by itself as the selection or the slider changes")
@@ -97,7 +103,11 @@ class NarrateDock(parts.Listener):
         self.reference, self.prior = parts.text(), parts.text()
         for i, (words, tip, label) in enumerate(
             (
-                ("True frame", "What the same language model says of the frame itself: the best these units could do", self.reference),
+                (
+                    "True frame",
+                    "What the same language model says of the frame itself: the best these units could do",
+                    self.reference,
+                ),
                 ("No spikes", "What it says of the average frame: what knowing nothing sounds like", self.prior),
             )
         ):

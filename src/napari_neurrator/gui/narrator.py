@@ -54,11 +54,15 @@ def build_request(session: Session, job_id: str) -> tuple[NarrationRequest, Resu
         raise NeurratorError("There are no frames to narrate; choose a stimulus whose frames are known.")
     key = session.key()
     if key is None:
-        raise NeurratorError(f"Frame {session.frame + 1} was not on screen in showing {session.repeat + 1}; move the slider.")
+        raise NeurratorError(
+            f"Frame {session.frame + 1} was not on screen in showing {session.repeat + 1}; move the slider."
+        )
     known = set(session.decoder.unit_ids)
     units = [unit for unit in session.selected if unit in known]
     if not units:
-        raise NeurratorError("None of the selected units was there when the decoder was fitted; select others or fit a decoder on them.")
+        raise NeurratorError(
+            "None of the selected units was there when the decoder was fitted; select others or fit a decoder on them."
+        )
     window, row = session.decoder.window, key.moment
     start = session.moments.time(row) + window.lag_s
     counts = session.recording.spikes.count(np.array([start]), window.n_bins, window.bin_s, units)
@@ -74,7 +78,11 @@ def build_request(session: Session, job_id: str) -> tuple[NarrationRequest, Resu
         n_concepts=N_CONCEPTS,
     )
     result = Result(
-        key=key, frame=session.frame, repeat=session.repeat, n_units=len(units), n_unknown=len(session.selected) - len(units)
+        key=key,
+        frame=session.frame,
+        repeat=session.repeat,
+        n_units=len(units),
+        n_unknown=len(session.selected) - len(units),
     )
     return request, result
 

@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen
-from qtpy.QtWidgets import QAbstractButton, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from .state import Session
 
@@ -44,7 +54,9 @@ def text(words: str = "", *, bold: bool = False, quiet: bool = False, points: fl
     label = QLabel(words)
     label.setWordWrap(wrap)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored if wrap else QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    label.setSizePolicy(
+        QSizePolicy.Policy.Ignored if wrap else QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum
+    )
     style = []
     if bold:
         style.append("font-weight: bold")
@@ -71,7 +83,9 @@ def badge(label: QLabel, words: str, kind: str) -> None:
 def heading(words: str) -> QLabel:
     """Make the title of a section."""
     label = text(words.upper(), bold=True, points=8, wrap=False)
-    label.setStyleSheet("QLabel { color: #9aa3ae; font-weight: bold; font-size: 8pt; letter-spacing: 1px; margin-top: 6px; }")
+    label.setStyleSheet(
+        "QLabel { color: #9aa3ae; font-weight: bold; font-size: 8pt; letter-spacing: 1px; margin-top: 6px; }"
+    )
     return label
 
 

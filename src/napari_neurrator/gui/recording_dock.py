@@ -38,7 +38,9 @@ class RecordingDock(parts.Listener):
             parts.row(
                 parts.button("File…", self._open_file, "Open an NWB file"),
                 parts.button("Folder…", self._open_folder, "Open a Kilosort or phy folder"),
-                parts.button("Sample", lambda: workspace.open("sample"), "Open the simulated session that comes with the package"),
+                parts.button(
+                    "Sample", lambda: workspace.open("sample"), "Open the simulated session that comes with the package"
+                ),
             )
         )
         self.name = parts.text(bold=True, points=11)
@@ -52,7 +54,9 @@ class RecordingDock(parts.Listener):
         layout.addWidget(parts.heading("Shown to the animal"))
         self.stimulus = QComboBox()
         self.stimulus.activated.connect(lambda i: workspace.loader.show(self.stimulus.itemText(i)))
-        self.frames = parts.button("Frames…", self._choose_frames, "The movie file or image folder with the frames of this stimulus")
+        self.frames = parts.button(
+            "Frames…", self._choose_frames, "The movie file or image folder with the frames of this stimulus"
+        )
         layout.addWidget(parts.row(self.stimulus, self.frames))
         self.stimulus.setMinimumContentsLength(12)
         self.stimulus.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -129,7 +133,9 @@ class RecordingDock(parts.Listener):
 
     # -- opening ---------------------------------------------------------------------------------------------------------------------
     def _open_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a recording", "", "Neurodata Without Borders (*.nwb);;All files (*)")
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Open a recording", "", "Neurodata Without Borders (*.nwb);;All files (*)"
+        )
         if path:
             self.workspace.open(path)
 
@@ -208,7 +214,9 @@ class RecordingDock(parts.Listener):
         units = recording.units
         probes = units["probe"].nunique() if "probe" in units else 0
         self.name.setText(recording.name)
-        parts.badge(self.badge, "SIMULATED: a model made these spikes, not an animal" if recording.simulated else "", "warn")
+        parts.badge(
+            self.badge, "SIMULATED: a model made these spikes, not an animal" if recording.simulated else "", "warn"
+        )
         self.facts.setText(f"{len(units):,} units on {probes} probe{'s' if probes != 1 else ''}")
         warnings = list(recording.warnings)
         self.problems.setText("\n".join(f"• {words}" for words in warnings[:3]) + ("\n…" if len(warnings) > 3 else ""))
@@ -244,7 +252,9 @@ class RecordingDock(parts.Listener):
         self.groups.clear()
         self.groups.addItems(list(self.session.groups))
         self.groups.setPlaceholderText("none saved yet")
-        self.groups.setCurrentIndex(self.groups.findText(now) if now in self.session.groups else len(self.session.groups) - 1)
+        self.groups.setCurrentIndex(
+            self.groups.findText(now) if now in self.session.groups else len(self.session.groups) - 1
+        )
 
 
 def recording_dock(viewer: Any) -> RecordingDock:

@@ -40,7 +40,7 @@ def typeset(text: str, frame: Box, width_of: Callable[[str, float], float]) -> t
     """
     points = frame.width / CHARACTERS / 0.54 * 72 / 96
     while True:
-        lines = wrap(text, 0.92 * frame.width, lambda part: width_of(part, points))
+        lines = wrap(text, 0.92 * frame.width, lambda part, points=points: width_of(part, points))
         line_height = points * 96 / 72 * 1.42
         height = (len(lines) + 0.7) * line_height
         if height <= 0.5 * frame.height or points < 0.2 * frame.width / CHARACTERS:

@@ -1,5 +1,6 @@
 """Work beside the window's thread, and the way back into it."""
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -27,8 +28,13 @@ class MainThread(QObject):
         self._open = False
 
     def _run(self, call: Callable[[], Any]) -> None:
-        if self._open:
+        if not self._open:
+            return
+        try:
             call()
+        except Exception:
+            # left to itself, PyQt ends the program; napari's hook shows a notification instead
+            sys.excepthook(*sys.exc_info())
 
 
 class Background:
@@ -38,7 +44,9 @@ class Background:
         self._main = main
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    def run(self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[BaseException], None]) -> Future:
+    def run(
+        self, work: Callable[[], Any], then: Callable[[Any], None], failed: Callable[[BaseException], None]
+    ) -> Future:
         """Run `work` in the worker; hand its result to `then` or its exception to `failed` in the window's thread."""
 
         def task() -> None:

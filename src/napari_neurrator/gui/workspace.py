@@ -4,7 +4,7 @@ import contextlib
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backend.client import Backend
 from . import compat
@@ -29,7 +29,7 @@ class Workspace:
         Makes the backend on first use.
     """
 
-    _by_viewer: "weakref.WeakKeyDictionary[Any, Workspace]" = weakref.WeakKeyDictionary()
+    _by_viewer: ClassVar["weakref.WeakKeyDictionary[Any, Workspace]"] = weakref.WeakKeyDictionary()
 
     def __init__(self, viewer: Any, make_backend: Callable[[], Backend] = in_process_backend) -> None:
         viewer = compat.unwrap(viewer)
@@ -45,6 +45,7 @@ class Workspace:
         self.decoders = Decoders(self.session, self.link)
         self.session.notified.connect(notify)
         self.session.events.decoder.connect(self._warm_up)
+        self.docks: dict[str, Any] = {}
         self._on_close: list[Callable[[], None]] = []
         self.closed = False
         compat.on_close(viewer, self.close)
@@ -87,9 +88,19 @@ class Workspace:
             with contextlib.suppress(RuntimeError):
                 callback()
         self._on_close = []
+        self.docks = {}
         self.session.notified.disconnect(notify)
         self.session.events.decoder.disconnect(self._warm_up)
-        for part in (self.narrator, self.decoders, self.lasso, self.loader, self.layers, self.main, self.link, self.background):
+        for part in (
+            self.narrator,
+            self.decoders,
+            self.lasso,
+            self.loader,
+            self.layers,
+            self.main,
+            self.link,
+            self.background,
+        ):
             part.close()
 
 

@@ -42,9 +42,7 @@ class LanguageModel:
                     f"{profile.language.model!r} is a {config.get('model_type', 'model of no known type')!r}, not a LLaVA: name a LLaVA in the profile."
                 )
             dtype = torch.float32 if self.device.type == "cpu" else torch.float16
-            self.model = (
-                LlavaForConditionalGeneration.from_pretrained(source, dtype=dtype).eval().to(self.device)
-            )
+            self.model = LlavaForConditionalGeneration.from_pretrained(source, dtype=dtype).eval().to(self.device)
             self.tokenizer = AutoTokenizer.from_pretrained(source)
         self.tokenizer.padding_side = "left"
 
@@ -64,12 +62,8 @@ class LanguageModel:
         """
         template = self.profile.language.prompt
         if template.count("{image}") != 1:
-            raise NeurratorError(
-                f"The prompt of the profile {self.profile.name!r} has to hold {{image}} exactly once."
-            )
-        before, after = template.format(
-            image="\0", question=question or self.profile.language.question
-        ).split("\0")
+            raise NeurratorError(f"The prompt of the profile {self.profile.name!r} has to hold {{image}} exactly once.")
+        before, after = template.format(image="\0", question=question or self.profile.language.question).split("\0")
         image = self.tokenizer.convert_ids_to_tokens(self.model.config.image_token_index)
         text = before + image * self.n_patches + after
         ids = self.tokenizer(text, return_tensors="pt").input_ids
@@ -163,9 +157,7 @@ class LanguageModel:
         return out[:, prompt["input_ids"].shape[1] :]
 
 
-def generate(
-    model: Any, prompt: dict[str, torch.Tensor], projected: torch.Tensor, **arguments: Any
-) -> torch.Tensor:
+def generate(model: Any, prompt: dict[str, torch.Tensor], projected: torch.Tensor, **arguments: Any) -> torch.Tensor:
     """Generate from projected patches in place of pixels.
 
     Uses ``mm_encoder_outputs`` where transformers has it (5.18 and newer), else scatters the patches into ``inputs_embeds`` itself.

@@ -54,6 +54,4 @@ class StopWhen(StoppingCriteria):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
         """Return one flag a sentence."""
-        return torch.full(
-            (input_ids.shape[0],), self.should_stop(), device=input_ids.device, dtype=torch.bool
-        )
+        return torch.full((input_ids.shape[0],), self.should_stop(), device=input_ids.device, dtype=torch.bool)

@@ -32,9 +32,7 @@ class LanguageSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(description="folder (relative to the profile's own) or hub id of a LLaVA")
-    prompt: str = Field(
-        description="with {image} where the picture stands and {question} where the question stands"
-    )
+    prompt: str = Field(description="with {image} where the picture stands and {question} where the question stands")
     question: str = Field(description="what is asked unless the user asks something else")
 
 
@@ -48,9 +46,7 @@ class Profile(BaseModel):
     folder: Path
     vision: VisionSpec
     language: LanguageSpec
-    dictionary: str | None = Field(
-        default=None, description="folder of a sparse autoencoder on the patch space"
-    )
+    dictionary: str | None = Field(default=None, description="folder of a sparse autoencoder on the patch space")
 
     def path_of(self, model: str) -> Path | None:
         """Return the folder of a model that lies on this machine, or None for a hub id."""

@@ -102,9 +102,7 @@ class VisionTower:
         if self.profile.vision.fit == "whole":
             side = self.clip.config.vision_config.image_size
             options = {"size": {"height": side, "width": side}, "do_center_crop": False}
-        return self.processor([np.array(frame) for frame in frames], return_tensors="pt", **options)[
-            "pixel_values"
-        ]
+        return self.processor([np.array(frame) for frame in frames], return_tensors="pt", **options)["pixel_values"]
 
     @torch.inference_mode()
     def grids(self, frames: np.ndarray) -> torch.Tensor:
@@ -117,9 +115,7 @@ class VisionTower:
         return self._encode(frames)
 
     def _encode(self, frames: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        out = self.clip.vision_model(
-            pixel_values=self.pixels(frames).to(self.device), output_hidden_states=True
-        )
+        out = self.clip.vision_model(pixel_values=self.pixels(frames).to(self.device), output_hidden_states=True)
         embedding = torch.nn.functional.normalize(self.clip.visual_projection(out.pooler_output), dim=-1)
         return out.hidden_states[self.profile.vision.layer][:, 1:], embedding
 

@@ -48,9 +48,9 @@ def caption(actors: Sequence[Actor], place: str, night: bool) -> str:
     if not ordered:
         return f"nothing {scene}"
     if len(ordered) == 1:
-        return f"{with_article(ordered[0].kind)} in the {side(ordered[0].x)}, {scene}".replace("in the left", "on the left").replace(
-            "in the right", "on the right"
-        )
+        return f"{with_article(ordered[0].kind)} in the {side(ordered[0].x)}, {scene}".replace(
+            "in the left", "on the left"
+        ).replace("in the right", "on the right")
     return f"{with_article(ordered[0].kind)} and {with_article(ordered[1].kind)}, {scene}"
 
 

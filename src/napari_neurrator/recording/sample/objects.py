@@ -93,7 +93,9 @@ def _drawing(name: str, pixels: int) -> Image.Image:
     file = folder / f"{KINDS[name].codepoint}.svg"
     if not file.is_file():
         file = folder / f"{KINDS[name].codepoint}-FE0F.svg"
-    png = resvg_py.svg_to_bytes(svg_string=file.read_text(encoding="utf-8"), width=pixels, height=pixels, skip_system_fonts=True)
+    png = resvg_py.svg_to_bytes(
+        svg_string=file.read_text(encoding="utf-8"), width=pixels, height=pixels, skip_system_fonts=True
+    )
     picture = Image.open(io.BytesIO(png)).convert("RGBA")
     return picture.crop(picture.getbbox())
 

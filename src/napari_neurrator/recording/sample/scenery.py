@@ -1,6 +1,7 @@
 """Places for the film: layered landscapes drawn as SVG, seen by a drifting camera, by day and by night."""
 
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -199,12 +200,16 @@ def _sky(rng: np.random.Generator, night: bool, top: str, bottom: str, sun: bool
     if night:
         for _ in range(70):
             sx, sy, r = rng.uniform(0, _WIDTH), rng.uniform(0, 110), rng.uniform(0.4, 1.2)
-            parts.append(f'<circle cx="{sx:.1f}" cy="{sy:.1f}" r="{r:.2f}" fill="#fff" opacity="{rng.uniform(0.5, 1):.2f}"/>')
+            parts.append(
+                f'<circle cx="{sx:.1f}" cy="{sy:.1f}" r="{r:.2f}" fill="#fff" opacity="{rng.uniform(0.5, 1):.2f}"/>'
+            )
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="26" fill="url(#g)" opacity="0.7"/>')
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="11" fill="#f4f1de"/>')
         parts.append(f'<circle cx="{x + 4:.1f}" cy="{y - 3:.1f}" r="9" fill="{_mix(top, bottom, 0.2)}"/>')
     elif sun:
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="34" fill="url(#g)"/><circle cx="{x:.1f}" cy="{y:.1f}" r="12" fill="#fff3b0"/>')
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="34" fill="url(#g)"/><circle cx="{x:.1f}" cy="{y:.1f}" r="12" fill="#fff3b0"/>'
+        )
     return "".join(parts)
 
 
@@ -235,7 +240,7 @@ def _polygon(points: list[tuple[float, float]], fill: str, floor: float = _HEIGH
 
 def _hill(points: list[tuple[float, float]], fill: str) -> str:
     path = f"M {points[0][0]:.1f} {_HEIGHT} L {points[0][0]:.1f} {points[0][1]:.1f} "
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         path += f"Q {x0:.1f} {y0:.1f} {(x0 + x1) / 2:.1f} {(y0 + y1) / 2:.1f} "
     return f'<path d="{path} L {points[-1][0]:.1f} {_HEIGHT} Z" fill="{fill}"/>'
 
@@ -267,7 +272,9 @@ def _tufts(rng: np.random.Generator, top: float, colours: list[str], count: int,
 
 
 def _conifer(x: float, y: float, h: float, fill: str) -> str:
-    parts = [f'<rect x="{x - h * 0.04:.1f}" y="{y - h * 0.2:.1f}" width="{h * 0.08:.1f}" height="{h * 0.2:.1f}" fill="#5b4030"/>']
+    parts = [
+        f'<rect x="{x - h * 0.04:.1f}" y="{y - h * 0.2:.1f}" width="{h * 0.08:.1f}" height="{h * 0.2:.1f}" fill="#5b4030"/>'
+    ]
     for level, share in enumerate((0.62, 0.46, 0.3)):
         base = y - h * (0.15 + 0.24 * level)
         parts.append(
@@ -293,7 +300,11 @@ def _beach(rng: np.random.Generator, night: bool) -> dict[str, str]:
         f'<path d="M{x:.1f} {y:.1f} q6 -2.5 12 0 q6 2.5 12 0" stroke="#ffffff" stroke-width="1" fill="none" opacity="0.55"/>'
         for x, y in zip(rng.uniform(0, _PANORAMA, 60), rng.uniform(96, 138, 60), strict=True)
     )
-    island = _hill(_ridge(rng, 96, 14, 60, False)[1:4], _mix("#4f8a6b", "#7a9a78", rng.uniform())) if rng.uniform() < 0.6 else ""
+    island = (
+        _hill(_ridge(rng, 96, 14, 60, False)[1:4], _mix("#4f8a6b", "#7a9a78", rng.uniform()))
+        if rng.uniform() < 0.6
+        else ""
+    )
     shore = (
         f'<path d="M-5 140 q{_PANORAMA / 4:.1f} {rng.uniform(-8, 8):.1f} {_PANORAMA / 2:.1f} 0 t{_PANORAMA / 2 + 10:.1f} 0 L{_PANORAMA + 5:.1f} 200 L-5 200 Z" '
         f'fill="#fdf6e0"/>'
@@ -310,8 +321,14 @@ def _beach(rng: np.random.Generator, night: bool) -> dict[str, str]:
 
 def _forest(rng: np.random.Generator, night: bool) -> dict[str, str]:
     green = _mix("#2c5e38", "#3d7a46", rng.uniform())
-    far = "".join(_conifer(x, 128, rng.uniform(50, 80), _mix(green, "#8fb8a8", 0.5)) for x in np.arange(0, _PANORAMA, 13) + rng.uniform(-5, 5))
-    middle = "".join(_conifer(x, 146, rng.uniform(80, 118), _mix(green, "#1c3a26", rng.uniform(0, 0.4))) for x in np.arange(0, _PANORAMA, 30) + rng.uniform(-8, 8))
+    far = "".join(
+        _conifer(x, 128, rng.uniform(50, 80), _mix(green, "#8fb8a8", 0.5))
+        for x in np.arange(0, _PANORAMA, 13) + rng.uniform(-5, 5)
+    )
+    middle = "".join(
+        _conifer(x, 146, rng.uniform(80, 118), _mix(green, "#1c3a26", rng.uniform(0, 0.4)))
+        for x in np.arange(0, _PANORAMA, 30) + rng.uniform(-8, 8)
+    )
     return {
         "sky": _sky(rng, night, "#8ec9e8", "#e8f6e4"),
         "clouds": _clouds(rng, night, 2),
@@ -326,7 +343,9 @@ def _city(rng: np.random.Generator, night: bool) -> dict[str, str]:
         parts, x = [], -10.0
         while x < _PANORAMA + 10:
             w, h = rng.uniform(18, 34), rng.uniform(low, high)
-            parts.append(f'<rect x="{x:.1f}" y="{base - h:.1f}" width="{w:.1f}" height="{h + 60:.1f}" fill="{colours[rng.integers(len(colours))]}"/>')
+            parts.append(
+                f'<rect x="{x:.1f}" y="{base - h:.1f}" width="{w:.1f}" height="{h + 60:.1f}" fill="{colours[rng.integers(len(colours))]}"/>'
+            )
             if windows:
                 for wx in np.arange(x + 3, x + w - 4, 6):
                     for wy in np.arange(base - h + 5, base - 5, 9):
@@ -337,7 +356,9 @@ def _city(rng: np.random.Generator, night: bool) -> dict[str, str]:
             x += w + rng.uniform(0, 3)
         return "".join(parts)
 
-    marks = "".join(f'<rect x="{x:.1f}" y="178" width="18" height="2.4" fill="#e8e4d0"/>' for x in np.arange(0, _PANORAMA, 36))
+    marks = "".join(
+        f'<rect x="{x:.1f}" y="178" width="18" height="2.4" fill="#e8e4d0"/>' for x in np.arange(0, _PANORAMA, 36)
+    )
     lamps = "".join(
         f'<rect x="{x:.1f}" y="112" width="1.6" height="40" fill="#3a3f47"/><circle cx="{x + 0.8:.1f}" cy="111" r="3" fill="{"#fff08a" if night else "#e9edf0"}"/>'
         for x in np.arange(25, _PANORAMA, 95) + rng.uniform(-10, 10)
@@ -347,7 +368,10 @@ def _city(rng: np.random.Generator, night: bool) -> dict[str, str]:
         "clouds": _clouds(rng, night, 3),
         "far": row(140, 50, 100, ["#a7b4c4", "#b5bfcb", "#98a8ba"], False),
         "middle": row(150, 34, 84, ["#b86f52", "#8d7b6a", "#6f7f8f", "#c9a27a", "#7a5a50"], True),
-        "ground": f'<rect x="-5" y="146" width="{_PANORAMA + 10}" height="10" fill="#b9b6ae"/>' + lamps + _ground(155, "#6a6d72", "#4a4d52") + marks,
+        "ground": f'<rect x="-5" y="146" width="{_PANORAMA + 10}" height="10" fill="#b9b6ae"/>'
+        + lamps
+        + _ground(155, "#6a6d72", "#4a4d52")
+        + marks,
     }
 
 
@@ -359,13 +383,16 @@ def _mountains(rng: np.random.Generator, night: bool) -> dict[str, str]:
             left, right = (x + (xa - x) * 0.35, y + (ya - y) * 0.35), (x + (xb - x) * 0.35, y + (yb - y) * 0.35)
             far += f'<polygon points="{x:.1f},{y:.1f} {left[0]:.1f},{left[1]:.1f} {x - 2:.1f},{left[1] - 3:.1f} {x + 3:.1f},{right[1] + 2:.1f} {right[0]:.1f},{right[1]:.1f}" fill="#ffffff"/>'
     middle = _hill(_ridge(rng, 150, 40, 50, False), "#6d86a0")
-    trees = "".join(_conifer(x, rng.uniform(148, 154), rng.uniform(16, 28), "#33566a") for x in rng.uniform(0, _PANORAMA, 26))
+    trees = "".join(
+        _conifer(x, rng.uniform(148, 154), rng.uniform(16, 28), "#33566a") for x in rng.uniform(0, _PANORAMA, 26)
+    )
     return {
         "sky": _sky(rng, night, "#5ba7e6", "#e3f2fb"),
         "clouds": _clouds(rng, night, 3),
         "far": far,
         "middle": middle + trees,
-        "ground": _ground(150, "#f4f8fc", "#cddced") + _tufts(rng, 152, ["#ffffff", "#b9cbe0", "#dfe9f4"], 60, "pebble"),
+        "ground": _ground(150, "#f4f8fc", "#cddced")
+        + _tufts(rng, 152, ["#ffffff", "#b9cbe0", "#dfe9f4"], 60, "pebble"),
     }
 
 
@@ -379,13 +406,19 @@ def _desert(rng: np.random.Generator, night: bool) -> dict[str, str]:
         "clouds": "",
         "far": mesas + _hill(_ridge(rng, 142, 12, 70, False), "#d9985a"),
         "middle": _hill(_ridge(rng, 156, 26, 80, False), _mix("#e0a860", "#d89a50", rng.uniform())),
-        "ground": _hill(_ridge(rng, 160, 12, 90, False), "#ecbf78") + _tufts(rng, 160, ["#d2a058", "#f5d596", "#b9894a"], 45, "pebble"),
+        "ground": _hill(_ridge(rng, 160, 12, 90, False), "#ecbf78")
+        + _tufts(rng, 160, ["#d2a058", "#f5d596", "#b9894a"], 45, "pebble"),
     }
 
 
 def _meadow(rng: np.random.Generator, night: bool) -> dict[str, str]:
-    trees = "".join(_leafy(rng, x, 140, rng.uniform(26, 44), _mix("#4f8f3f", "#6aa84f", rng.uniform())) for x in rng.uniform(0, _PANORAMA, 8))
-    fence = "".join(f'<rect x="{x:.1f}" y="134" width="2.4" height="15" fill="#f3efe6"/>' for x in np.arange(0, _PANORAMA, 14))
+    trees = "".join(
+        _leafy(rng, x, 140, rng.uniform(26, 44), _mix("#4f8f3f", "#6aa84f", rng.uniform()))
+        for x in rng.uniform(0, _PANORAMA, 8)
+    )
+    fence = "".join(
+        f'<rect x="{x:.1f}" y="134" width="2.4" height="15" fill="#f3efe6"/>' for x in np.arange(0, _PANORAMA, 14)
+    )
     fence += f'<rect x="-5" y="137" width="{_PANORAMA + 10}" height="2" fill="#f3efe6"/><rect x="-5" y="143" width="{_PANORAMA + 10}" height="2" fill="#f3efe6"/>'
     return {
         "sky": _sky(rng, night, "#4aa3ea", "#dff3fb"),

@@ -1,0 +1,86 @@
+"""Open the window with everything in its place."""
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+
+from . import compat
+from .concepts_dock import concepts_dock
+from .narrate_dock import narrate_dock
+from .recording_dock import recording_dock
+from .workspace import Workspace
+
+LEFT_WIDTH, RIGHT_WIDTH = 290, 390
+
+
+def arrange(viewer: Any) -> dict[str, Any]:
+    """Dock Recording on the left and Narrate and Concepts on the right, in the order in which a person uses them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer to furnish; docks that stand already are left where they are.
+
+    Returns
+    -------
+    dict
+        The dock widgets by name.
+    """
+    viewer = compat.unwrap(viewer)
+    workspace = Workspace.of(viewer)
+    docks = workspace.docks
+    if "Recording" not in docks:
+        docks["Recording"] = recording_dock(viewer)
+        holder = viewer.window.add_dock_widget(docks["Recording"], name="Recording", area="left")
+        window = compat.qt_window(viewer)
+        controls, layers = compat.built_in_docks(viewer)
+        # one stack of tabs on the left: the session in front, napari's own panels behind it
+        window.tabifyDockWidget(layers, controls)  # type: ignore[union-attr]
+        window.tabifyDockWidget(controls, holder)  # type: ignore[union-attr]
+        holder.show()
+        holder.raise_()
+        docks["Recording"].setMinimumWidth(LEFT_WIDTH)
+        window.resizeDocks([holder], [LEFT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]
+    for name, make in (("Narrate", narrate_dock), ("Concepts", concepts_dock)):
+        if name not in docks:
+            docks[name] = make(viewer)
+            holder = viewer.window.add_dock_widget(docks[name], name=name, area="right")
+            docks[name].setMinimumWidth(RIGHT_WIDTH - 20)
+            holder.show()
+    window = compat.qt_window(viewer)
+    right = [compat.dock_of(docks[name]) for name in ("Narrate", "Concepts")]
+    window.resizeDocks(right, [RIGHT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]
+    window.resizeDocks(right, [560, 380], Qt.Orientation.Vertical)  # type: ignore[union-attr]
+    return docks
+
+
+def launch(
+    recording: str | Path | Any = None, *, frames: str | None = None, show: bool = True, make_backend: Any = None
+) -> Any:
+    """Open napari with the Recording, Narrate and Concepts docks.
+
+    Parameters
+    ----------
+    recording : path, str or Recording, optional
+        What to open: a file or folder, the word ``sample``, or a recording that is open already. It opens in the background.
+    frames : str, optional
+        File or folder with the frames of the stimulus, where the recording has none beside it.
+    show : bool
+        Show the window.
+    make_backend : callable, optional
+        Makes the backend that does the model work; by default it works in this process.
+
+    Returns
+    -------
+    napari.Viewer
+        The viewer; call ``napari.run()`` to keep a script's window open.
+    """
+    import napari
+
+    viewer = napari.Viewer(title="Neurrator", show=show)
+    workspace = Workspace.of(viewer, make_backend)
+    arrange(viewer)
+    if recording is not None:
+        workspace.open(recording, frames)
+    return viewer

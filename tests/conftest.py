@@ -1,0 +1,58 @@
+"""Fixtures that several rooms share: pictures of the tiny profile's world, a cache of the tests' own."""
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep the tests out of the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("NEURRATOR_CACHE")
+    os.environ["NEURRATOR_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["NEURRATOR_CACHE"]
+    else:
+        os.environ["NEURRATOR_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def pictures() -> np.ndarray:
+    """Return six frames of different scenes, uint8 (6, 144, 192, 3)."""
+    from napari_neurrator.recording.sample.scenery import PLACES, Actor, Scenery
+
+    kinds = ["tiger", "bus", "penguin", "balloon", "house", "bee"]
+    frames = []
+    for number, (place, kind) in enumerate(zip(PLACES, kinds, strict=True)):
+        y = 0.4 if kind in ("balloon", "bee") else 0.9
+        frames.append(Scenery(place, number % 2 == 1, number, (192, 144)).render(0.5, [Actor(kind, 0.5, y, 0.4)]))
+    return np.stack(frames)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Return the tiny profile."""
+    from napari_neurrator.profiles import load_profile
+
+    return load_profile("tiny")
+
+
+@pytest.fixture(scope="session")
+def tower(tiny):
+    """Return the tiny profile's vision tower."""
+    from napari_neurrator.vision.tower import VisionTower
+
+    return VisionTower(tiny)
+
+
+@pytest.fixture(scope="session")
+def language(tiny):
+    """Return the tiny profile's language model."""
+    from napari_neurrator.language.narrator import LanguageModel
+
+    return LanguageModel(tiny)

@@ -1,0 +1,114 @@
+"""The closed form is the textbook's, for any subset; units that know nothing decode to nothing."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_neurrator.decoding.basis import GridBasis
+from napari_neurrator.decoding.bayes import EncodingModel, SubsetPosterior, block_features
+from napari_neurrator.decoding.calibration import calibrate, random_subset
+from napari_neurrator.decoding.fit import distinct_grids
+
+
+def session(rng, n_units=24, n_states=12, repeats=20, tuned=True):
+    """Counts of Poisson units, half of them tuned, (moment, bin, unit), and the states shown."""
+    rates = rng.gamma(2.0, 2.0, size=(n_states, n_units)) if tuned else np.full((n_states, n_units), 4.0)
+    states = np.tile(np.arange(n_states), repeats)
+    counts = rng.poisson(rates[states][:, None] / 4, size=(len(states), 4, n_units))
+    return torch.tensor(counts), torch.tensor(states)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    counts, states = session(np.random.default_rng(0))
+    model = EncodingModel.fit(block_features(counts, 2), states, 12)
+    return SubsetPosterior(model).eval(), counts, states
+
+
+@given(seed=st.integers(0, 1000), size=st.integers(1, 24))
+@settings(max_examples=25, deadline=None)
+def test_any_subset_is_the_dense_gaussian_posterior(fitted, seed, size):
+    posterior, counts, _ = fitted
+    units = torch.tensor(np.sort(np.random.default_rng(seed).choice(24, size, replace=False)))
+    features = block_features(counts[:5], 2)[:, :, units]
+    with torch.inference_mode():
+        log_p = posterior(features, units).double()
+        x = (features - posterior.grand_mean[:, units]).flatten(1).double()
+        means = posterior.means[:, :, units].flatten(1).double()
+        loadings = posterior.loadings[:, units].flatten(0, 1).double()
+        sigma = loadings @ loadings.T + torch.diag(posterior.noise[:, units].flatten().double())
+        distance = torch.stack([((x - m) @ torch.linalg.inv(sigma) * (x - m)).sum(1) for m in means], dim=1)
+        information = (means @ torch.linalg.inv(sigma) * means).sum(1).mean()
+        tau = posterior.temperature(size, information.float()).double()
+        dense = torch.log_softmax(-0.5 * tau * distance, dim=1)
+    torch.testing.assert_close(log_p, dense, atol=2e-3, rtol=1e-3)
+
+
+def test_more_units_know_more(fitted):
+    posterior, *_ = fitted
+    counts, states = session(np.random.default_rng(0))
+    right = []
+    for n in (1, 4, 24):
+        units = torch.arange(n)
+        with torch.inference_mode():
+            right.append(float((posterior(block_features(counts, 2)[:, :, units], units).argmax(1) == states).float().mean()))
+    assert right[0] < right[1] < right[2]
+    assert right[2] > 0.9
+
+
+def test_units_that_ignore_the_stimulus_decode_to_the_prior():
+    counts, states = session(np.random.default_rng(1), tuned=False)
+    posterior = SubsetPosterior(EncodingModel.fit(block_features(counts, 2), states, 12)).eval()
+    with torch.inference_mode():
+        p = posterior(block_features(session(np.random.default_rng(2), tuned=False)[0], 2), torch.arange(24)).exp()
+    assert float(p.max()) < 0.3
+
+
+def test_the_decoded_certainty_is_honest_on_new_showings():
+    rng = np.random.default_rng(3)
+    rates = rng.gamma(2.0, 1.0, size=(8, 16))
+    gain = rng.gamma(8, 1 / 8, size=(8 * 60, 1, 1))  # shared by all units: naive decoders become too sure
+    states = torch.tensor(np.tile(np.arange(8), 60))
+    counts = torch.tensor(rng.poisson(rates[states][:, None] * gain, size=(480, 1, 16)))
+    features = block_features(counts, 1)
+    basis = GridBasis.fit(rng.normal(size=(8, 4, 6)).astype(np.float32))
+    train, held, test = slice(0, 200), slice(200, 300), slice(300, 480)
+    posterior = SubsetPosterior(EncodingModel.fit(features[train], states[train], 8))
+    calibrate(posterior, basis, features[held], states[held], steps=150)
+    with torch.inference_mode():
+        for n in (2, 16):
+            units = torch.arange(n)
+            p = posterior(features[test][:, :, units], units).exp()
+            sure, right = float(p.max(1).values.mean()), float((p.argmax(1) == states[test]).float().mean())
+            assert sure == pytest.approx(right, abs=0.12)
+
+
+def test_random_subsets_run_from_one_unit_to_all():
+    rng = np.random.default_rng(0)
+    sizes = [len(random_subset(rng, 50)) for _ in range(500)]
+    assert min(sizes) == 1
+    assert max(sizes) == 50
+    assert np.median(sizes) == pytest.approx(50**0.5, rel=0.3)
+
+
+def test_basis_keeps_squared_errors_and_rebuilds_grids():
+    rng = np.random.default_rng(0)
+    table = (rng.normal(size=(30, 5)) @ rng.normal(size=(5, 12 * 7))).reshape(30, 12, 7).astype(np.float16)
+    basis = GridBasis.fit(table, chunk=7)
+    rebuilt = basis.grids(basis.coefficients)
+    np.testing.assert_allclose(rebuilt.numpy(), table.astype(np.float32), atol=0.05)
+    gram = basis.components @ basis.components.T
+    torch.testing.assert_close(gram, torch.eye(len(gram)), atol=1e-3, rtol=0)
+    a, b = basis.coefficients[3], basis.coefficients[9]
+    exact = (rebuilt[3] - rebuilt[9]).square().sum()
+    assert float((a - b).square().sum()) == pytest.approx(float(exact), rel=1e-3)
+
+
+def test_frames_that_look_the_same_are_one_state():
+    table = np.zeros((5, 2, 3), dtype=np.float16)
+    table[1] = table[3] = 1
+    first, state = distinct_grids(table)
+    assert first.tolist() == [0, 1]
+    assert state.tolist() == [0, 1, 0, 1, 0]

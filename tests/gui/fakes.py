@@ -1,0 +1,217 @@
+"""A made-up recording and a backend that speaks the protocol, without models."""
+
+import threading
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+
+from napari_neurrator.backend import protocol as p
+from napari_neurrator.config import WindowConfig
+from napari_neurrator.errors import NeurratorError
+
+PROBES = {
+    "probeA": [("VISam", 0.62, 1.0), ("CA1", 0.38, 0.58), ("LGd", 0.0, 0.3)],
+    "probeB": [("VISpm", 0.65, 1.0), ("CA1", 0.4, 0.6)],
+    "probeC": [("VISp", 0.6, 1.0), ("CA1", 0.36, 0.56), ("LGd", 0.02, 0.26)],
+    "probeD": [("VISl", 0.62, 1.0), ("CA1", 0.4, 0.58)],
+    "probeE": [("VISal", 0.6, 1.0), ("LGd", 0.1, 0.34)],
+    "probeF": [("VISrl", 0.64, 1.0), ("CA1", 0.42, 0.6)],
+}
+
+
+def picture(height: int, width: int, shift: float) -> np.ndarray:
+    """A hill, a sky, a sun and a red ball."""
+    y, x = np.mgrid[:height, :width] / np.array([height, width])[:, None, None]
+    sky = np.stack([0.35 + 0.4 * y, 0.6 + 0.25 * y, 0.95 - 0.1 * y], -1)
+    hill = y > 0.62 + 0.08 * np.sin(6 * x + shift)
+    sky[hill] = np.array([0.25, 0.55, 0.25]) * (1.1 - 0.4 * (y[hill, None] - 0.6))
+    ball = np.hypot((x - 0.32 - 0.2 * np.sin(shift)) * width, (y - 0.66) * height) < 0.13 * height
+    sky[ball] = [0.85, 0.18, 0.15]
+    sun = np.hypot((x - 0.8) * width, (y - 0.2) * height) < 0.09 * height
+    sky[sun] = [1.0, 0.9, 0.4]
+    return (255 * np.clip(sky, 0, 1)).astype(np.uint8)
+
+
+class FakeStimulus:
+    def __init__(self, n_frames=90, height=120, width=160):
+        self.n_frames, self.frame_rate_hz, self.size = n_frames, 30.0, (height, width)
+
+    def frame(self, i):
+        return picture(*self.size, i / 15)
+
+    def as_dask(self):
+        blocks = [da.from_delayed(_delayed(self, i), (*self.size, 3), np.uint8) for i in range(self.n_frames)]
+        return da.stack(blocks)
+
+
+def _delayed(stimulus, i):
+    import dask
+
+    return dask.delayed(stimulus.frame, pure=True)(i)
+
+
+class FakeSpikes:
+    def __init__(self, unit_ids):
+        self.unit_ids = list(unit_ids)
+        self.calls = 0
+
+    def count(self, starts_s, n_bins, bin_s, unit_ids):
+        self.calls += 1
+        row = {u: i for i, u in enumerate(self.unit_ids)}
+        rows = np.array([row[u] for u in unit_ids])
+        out = np.zeros((len(starts_s), n_bins, len(rows)), np.uint16)
+        for k, start in enumerate(starts_s):
+            rng = np.random.default_rng(round(1000 * start))
+            rates = rng.gamma(1.0, 8.0, len(self.unit_ids)) * bin_s
+            out[k] = rng.poisson(rates[None, rows], (n_bins, len(rows)))
+        return out
+
+
+@dataclass
+class FakeRecording:
+    n: int = 60
+    probes: int = 6
+    positions: bool = True
+    name: str = "made-up session"
+    source: str = "made-up.nwb"
+    simulated: bool = True
+    warnings: list = field(default_factory=list)
+
+    def __post_init__(self):
+        rng = np.random.default_rng(3)
+        rows = []
+        names = list(PROBES)[: self.probes]
+        for i in range(self.n):
+            probe = names[i % len(names)]
+            regions = PROBES[probe]
+            share = np.array([4.0, 2.5, 2.0][: len(regions)])
+            region, low, high = regions[rng.choice(len(regions), p=share / share.sum())]
+            depth = 3840 * rng.uniform(low, high)
+            cell = rng.choice(["", "PV", "SST", "VIP"], p=[0.8, 0.08, 0.07, 0.05])
+            rows.append((1000 + 7 * i, rng.choice([11, 27, 43, 59]), depth, probe, region, cell, rng.gamma(2, 4)))
+        columns = ["unit_id", "x_um", "y_um", "probe", "region", "cell_type", "firing_rate_hz"]
+        self.units = pd.DataFrame(rows, columns=columns).set_index("unit_id")
+        if not self.positions:
+            self.units[["x_um", "y_um"]] = np.nan
+        self.spikes = FakeSpikes(self.units.index)
+
+    def stimuli(self):
+        return ["natural_movie_one", "drifting_gratings"]
+
+    def select_units(self, query):
+        try:
+            return list(self.units.query(query).index)
+        except Exception as error:
+            raise NeurratorError(f"The units query {query!r} does not work: {error}.") from error
+
+
+def fake_moments(stimulus, repeats=4):
+    rows = []
+    for repeat in range(repeats):
+        for frame in range(stimulus.n_frames):
+            start = 10 + repeat * 10 + frame / 30
+            rows.append((len(rows), frame, start, start, start + 1 / 30, repeat))
+    return pd.DataFrame(rows, columns=["presentation", "frame", "time", "start_time", "stop_time", "repeat"])
+
+
+def fake_decoder(unit_ids, held_out=(3,)):
+    return SimpleNamespace(
+        unit_ids=list(unit_ids),
+        profile="tiny",
+        window=WindowConfig(),
+        stimulus="natural_movie_one",
+        config=None,
+        metrics={"patch_cosine": 0.71, "prior_cosine": 0.44},
+        held_out_repeats=list(held_out),
+    )
+
+
+GEOMETRY = SimpleNamespace(rows=12, columns=12, scale=(10.0, 10.0), translate=(4.5, 24.5), crop=(0, 20, 120, 120))
+
+
+class FakeBackend:
+    """Answers from a thread of its own, word by word; `hold` keeps it from ending, `fail` makes it fail."""
+
+    sentence = "a red ball rolls over a green hill on a sunny day while a few clouds drift by"
+
+    def __init__(self, delay_s=0.002):
+        self.delay_s, self.fail = delay_s, ""
+        self.hold = threading.Event()
+        self.hold.set()
+        self.requests, self.cancelled, self.closed, self.threads = [], set(), False, []
+
+    def submit(self, request, on_event):
+        self.requests.append(request)
+        thread = threading.Thread(
+            target=self._fit if request.kind == "fit" else self._narrate, args=(request, on_event)
+        )
+        self.threads.append(thread)
+        thread.start()
+
+    def cancel(self, job_id):
+        self.cancelled.add(job_id)
+
+    def close(self):
+        self.cancelled |= {r.job_id for r in self.requests}
+        self.hold.set()
+        for thread in self.threads:
+            thread.join(5)
+        self.closed = True
+
+    def _fit(self, request, on_event):
+        job = request.job_id
+        for i in range(5):
+            if job in self.cancelled:
+                return on_event(p.Cancelled(job_id=job))
+            on_event(p.Progress(job_id=job, stage="Fitting", done=i, total=5))
+            self.hold.wait(5)
+        on_event(p.Fitted(job_id=job, decoder=request.out, metrics={"patch_cosine": 0.7}))
+        on_event(p.Done(job_id=job))
+
+    def _narrate(self, request, on_event):
+        job = request.job_id
+        if self.fail:
+            return on_event(p.Failed(job_id=job, message=self.fail))
+        y, x = np.mgrid[:12, :12]
+        names = [
+            ("red ball", 7, 4),
+            ("green hill", 10, 6),
+            ("sun", 2, 9),
+            ("sky", 2, 3),
+            ("daylight", 5, 5),
+            ("grass", 9, 9),
+            ("cloud", 1, 6),
+        ]
+        concepts = [
+            p.Concept(
+                feature=100 + i,
+                name=name,
+                strength=41.0 / (i + 1) + 3,
+                heatmap=p.PackedArray.pack((6 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 7)).astype(np.float32)),
+            )
+            for i, (name, cy, cx) in enumerate(names)
+        ]
+        on_event(p.Concepts(job_id=job, moment=0, concepts=concepts))
+        cosine = (0.4 + 0.5 * np.exp(-((y - 6) ** 2 + (x - 5) ** 2) / 30)).astype(np.float32)
+        on_event(
+            p.Patches(job_id=job, moment=0, cosine=p.PackedArray.pack(cosine), mean_cosine=0.68, prior_cosine=0.43)
+        )
+        for word in self.sentence.split():
+            threading.Event().wait(self.delay_s)
+            self.hold.wait(5)
+            if job in self.cancelled:
+                return on_event(p.Cancelled(job_id=job))
+            on_event(p.Token(job_id=job, moment=0, text=f"{word} "))
+        on_event(
+            p.Sentence(
+                job_id=job,
+                moment=0,
+                text=self.sentence,
+                reference="a red ball and a yellow sun over a green hill by day",
+                prior="a meadow by day",
+            )
+        )
+        on_event(p.Done(job_id=job))
