@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_neurrator.decoding.basis import GridBasis
 from napari_neurrator.decoding.bayes import EncodingModel, SubsetPosterior, block_features
 from napari_neurrator.decoding.calibration import calibrate, random_subset
-from napari_neurrator.decoding.fit import distinct_grids
+from napari_neurrator.decoding.fit import merge_alike
 
 
 def session(rng, n_units=24, n_states=12, repeats=20, tuned=True):
@@ -107,8 +107,7 @@ def test_basis_keeps_squared_errors_and_rebuilds_grids():
 
 
 def test_frames_that_look_the_same_are_one_state():
-    table = np.zeros((5, 2, 3), dtype=np.float16)
-    table[1] = table[3] = 1
-    first, state = distinct_grids(table)
-    assert first.tolist() == [0, 1]
-    assert state.tolist() == [0, 1, 0, 1, 0]
+    rng = np.random.default_rng(0)
+    pictures = torch.tensor(rng.normal(size=(3, 6)), dtype=torch.float32)
+    shown = pictures[[0, 1, 0, 2, 1]] + 1e-4 * torch.tensor(rng.normal(size=(5, 6)), dtype=torch.float32)
+    assert merge_alike(shown).tolist() == [0, 1, 0, 2, 1]

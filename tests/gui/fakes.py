@@ -99,7 +99,10 @@ class FakeRecording:
         self.spikes = FakeSpikes(self.units.index)
 
     def stimuli(self):
-        return ["natural_movie_one", "drifting_gratings"]
+        return pd.DataFrame({"stimulus": ["natural_movie_one", "drifting_gratings"]})
+
+    def stimulus_name(self, name):
+        return name
 
     def select_units(self, query):
         try:
@@ -124,8 +127,8 @@ def fake_decoder(unit_ids, held_out=(3,)):
         window=WindowConfig(),
         stimulus="natural_movie_one",
         config=None,
-        metrics={"patch_cosine": 0.71, "prior_cosine": 0.44},
-        held_out_repeats=list(held_out),
+        metrics={"patch_cosine": 0.71, "prior_cosine": 0.44, "frame_accuracy": 0.83, "chance": 0.002},
+        is_held_out=lambda repeat: repeat in held_out,
     )
 
 

@@ -25,25 +25,34 @@ OnProgress = Callable[[str, int, int], None]
 _BLOCKS = (1, 2, 4)
 
 
-def distinct_grids(grids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find frames that look the same to the tower.
+def merge_alike(coefficients: torch.Tensor, tolerance: float = 1e-3) -> torch.Tensor:
+    """Find frames that look the same to the tower, but for rounding.
+
+    Opposite drifts of a grating begin with the same picture, a film may stand still: telling such frames apart is not asked of the spikes.
+
+    Parameters
+    ----------
+    coefficients : torch.Tensor
+        Of the frames' grids, (frame, rank).
+    tolerance : float
+        Squared distance that counts as none, as a share of the frames' mean squared distance from their mean.
 
     Returns
     -------
-    first : numpy.ndarray
-        Row of the first of each distinct grid, (state,).
-    state : numpy.ndarray
-        State of each row of `grids`, (n,).
+    torch.Tensor
+        State of each frame, int64 (frame,), numbered in order of first appearance.
     """
-    seen: dict[bytes, int] = {}
-    first, state = [], np.empty(len(grids), dtype=np.int64)
-    for row in range(len(grids)):
-        key = np.ascontiguousarray(grids[row]).tobytes()
-        if key not in seen:
-            seen[key] = len(first)
-            first.append(row)
-        state[row] = seen[key]
-    return np.array(first), state
+    limit = tolerance * coefficients.square().sum(1).mean()
+    leaders: list[int] = []
+    state = torch.empty(len(coefficients), dtype=torch.int64)
+    for row, vector in enumerate(coefficients):
+        near = (coefficients[leaders] - vector).square().sum(1) if leaders else torch.empty(0)
+        if len(near) and near.min() <= limit:
+            state[row] = int(near.argmin())
+        else:
+            state[row] = len(leaders)
+            leaders.append(row)
+    return state
 
 
 def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | None = None) -> DecoderInfo:
@@ -84,13 +93,14 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
     frames = np.unique(moments["frame"].to_numpy())
     grids = patch_grids(stimulus, frames, profile, report)
     report("finding the components of the frames", 0, 1)
-    first, state_of_frame = distinct_grids(grids)
-    if len(first) < 2:
+    basis = GridBasis.fit(grids)
+    state_of_frame = merge_alike(basis.coefficients)
+    if int(state_of_frame.max()) == 0:
         raise NeurratorError(
             f"The stimulus {name!r} shows one picture only, so there is nothing to decode: choose another."
         )
-    basis = GridBasis.fit(grids[first] if len(first) < len(grids) else grids)
-    states = torch.from_numpy(state_of_frame[np.searchsorted(frames, moments["frame"].to_numpy())])
+    basis.coefficients = _means_by_state(basis.coefficients, state_of_frame)
+    states = state_of_frame[np.searchsorted(frames, moments["frame"].to_numpy())]
     report("finding the components of the frames", 1, 1)
 
     report("counting spikes", 0, 1)
@@ -135,6 +145,11 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
     report("testing on the held-out showings", 1, 1)
     decoder.save(out)
     return info
+
+
+def _means_by_state(coefficients: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    count = torch.bincount(state).unsqueeze(1)
+    return torch.zeros(len(count), coefficients.shape[1]).index_add_(0, state, coefficients) / count
 
 
 def _best_blocks(

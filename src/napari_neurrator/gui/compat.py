@@ -10,6 +10,8 @@ from qtpy.QtGui import QFont, QFontMetricsF
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 CANVAS_FONT = "OpenSans"
+PIXELS_PER_POINT = (96 / 72) ** 2
+"""Height of a font on the canvas: vispy counts 72 points to the inch and Qt 96, and both have a hand in it."""
 
 
 def unwrap(viewer: Any) -> Any:
@@ -103,11 +105,18 @@ def go_to_frame(viewer: Any, frame: int) -> None:
         dims.set_current_step(0, frame)
 
 
+def name_axes(viewer: Any, *names: str) -> None:
+    """Name the sliders; without it, napari writes their negative numbers."""
+    dims = unwrap(viewer).dims
+    if dims.ndim == len(names):
+        dims.axis_labels = names
+
+
 def text_width(text: str, points: float) -> float:
     """Return the width in screen pixels of text that a layer draws at `points`."""
     font = QFont(CANVAS_FONT)
     font.setPixelSize(100)
-    return QFontMetricsF(font).horizontalAdvance(text) / 100 * points * 96 / 72
+    return QFontMetricsF(font).horizontalAdvance(text) / 100 * points * PIXELS_PER_POINT
 
 
 def dock_of(widget: QWidget) -> QDockWidget | None:

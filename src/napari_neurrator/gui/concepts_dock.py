@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QSlider, QWidget
 from . import layer_styles as styles
 from . import parts
 from .layers import heat_of
-from .state import Shown
+from .state import PATCHES, Shown
 from .workspace import Workspace
 
 HEAT = "#f5762f"
@@ -24,7 +24,7 @@ class ConceptsDock(parts.Listener):
         session = self.session
         self.bars: dict[Shown, parts.Bar] = {}
         self._colours: np.ndarray | None = None
-        layout = parts.column(self)
+        layout = parts.column(parts.scrolled(self))
         self.hint = parts.text(quiet=True)
         layout.addWidget(self.hint)
         holder = QWidget()
@@ -60,12 +60,11 @@ class ConceptsDock(parts.Listener):
             return []
         top = max((concept.strength for concept in result.concepts), default=0.0)
         rows: list[tuple[Shown, str, float, str, str]] = [
-            (c.feature, c.name, c.strength / top if top > 0 else 0.0, f"{c.strength:.1f}", HEAT)
-            for c in result.concepts
+            (c.name, c.name, c.strength / top if top > 0 else 0.0, f"{c.strength:.1f}", HEAT) for c in result.concepts
         ]
         if result.cosine is not None and result.mean_cosine is not None:
             rows.append(
-                ("patches", "Patch match: decoded against true", result.mean_cosine, f"{result.mean_cosine:.2f}", MATCH)
+                (PATCHES, "Patch match: decoded against true", result.mean_cosine, f"{result.mean_cosine:.2f}", MATCH)
             )
         return rows
 
@@ -104,12 +103,11 @@ class ConceptsDock(parts.Listener):
         if self._colours is None:
             self._colours = np.asarray(styles.heat_colormap().map(np.linspace(0, 1, 24)))
         _, (low, high) = heat
-        if session.shown == "patches":
+        if session.shown == PATCHES:
             self.what.setText("On the frame: <b>how well each decoded patch matches the true one</b>")
             self.scale.set(self._colours, ("0 no match", "1 same"))
         else:
-            name = next(c.name for c in session.result.concepts if c.feature == session.shown)
-            self.what.setText(f"On the frame: <b>{name}</b>, activation by patch")
+            self.what.setText(f"On the frame: <b>{session.shown}</b>, activation by patch")
             self.scale.set(self._colours, (f"{low:.0f} none", f"{high:.2g} strongest patch"))
 
 

@@ -130,7 +130,7 @@ class Decoders:
         if event.job_id != self._job_id:
             return
         if isinstance(event, Progress):
-            session.job = Job("fitting", event.stage, event.done, event.total, event.detail)
+            session.job = Job("fitting", event.stage.capitalize(), event.done, event.total, event.detail)
         elif isinstance(event, Fitted):
             session.job = Job()
             self.choose(event.decoder)

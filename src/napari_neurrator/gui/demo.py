@@ -1,5 +1,7 @@
 """Drive the real window from outside, as a person would, and take its picture."""
 
+import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ def drive_demo(
     decoder: str | Path | None,
     out: Path,
     *,
+    stimulus: str | None = None,
     frame: int | None = None,
     region: str | None = None,
     make_backend: Any = None,
@@ -33,6 +36,8 @@ def drive_demo(
         Folder of a fitted decoder; None uses the one at the default place.
     out : Path
         Folder that receives ``viewer.png``.
+    stimulus : str, optional
+        Which stimulus to show.
     frame : int, optional
         Frame to narrate; by default one about 40 % into the movie.
     region : str, optional
@@ -52,6 +57,7 @@ def drive_demo(
     """
     from . import compat, mouse
     from .launch import launch
+    from .state import PATCHES
     from .workspace import Workspace
 
     def wait(condition: Callable[[], bool], what: str) -> None:
@@ -73,7 +79,7 @@ def drive_demo(
         window.resize(*SIZE)  # type: ignore[union-attr]
         session.live = False
         opened = time.perf_counter()
-        workspace.open(recording_source)
+        workspace.open(recording_source, stimulus=stimulus)
         wait(lambda: (session.recording is not None and not session.job.busy) or bool(session.error), "the recording")
         opening_s = time.perf_counter() - opened
         if session.recording is None:
@@ -82,7 +88,8 @@ def drive_demo(
             raise NeurratorError(session.error)
         if session.decoder is None:
             raise NeurratorError("There is no decoder for this recording; fit one first.")
-        session.repeat = (sorted(session.decoder.held_out_repeats) or [0])[0]
+        shown = range(session.moments.n_repeats)  # type: ignore[union-attr]
+        session.repeat = next((r for r in shown if session.decoder.is_held_out(r)), 0)
         session.frame = frame if frame is not None else int(0.4 * session.stimulus.n_frames)
         workspace.layers.look()
         mouse.settle(300)
@@ -99,7 +106,7 @@ def drive_demo(
         mouse.settle(100)
 
         progress("Drawing a lasso with the mouse")
-        session.shown = "patches"
+        session.shown = PATCHES
         session.live = True
         session.lassoing = True
         mouse.settle(100)
@@ -124,7 +131,7 @@ def drive_demo(
         result = session.result
         assert result is not None
         if result.concepts:
-            workspace.docks["Concepts"].bars[result.concepts[0].feature].click()
+            workspace.docks["Concepts"].bars[result.concepts[0].name].click()
         session.lassoing = False
         mouse.settle(600)
         out = Path(out)
@@ -133,6 +140,7 @@ def drive_demo(
         take_picture(window, picture)
         return {
             "unit_ids": list(session.selected),
+            "decoder": session.decoder_folder,
             "frame": session.frame,
             "repeat": session.repeat,
             "held_out": session.held_out,
@@ -175,3 +183,25 @@ def take_picture(window: Any, path: Path) -> None:
 
     QApplication.processEvents()
     window.grab().save(str(path))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo in a process of its own: ``python -m napari_neurrator.gui.demo DECODER STIMULUS OUT [RECORDING]``.
+
+    What `drive_demo` returns is written to ``OUT/.demo.json``. Exit code 2 and one sentence for a fault the user can mend.
+    """
+    decoder, stimulus, out = arguments[:3]
+    recording = arguments[3] if len(arguments) > 3 else "sample"
+    try:
+        result = drive_demo(
+            recording, decoder, Path(out), stimulus=stimulus, progress=lambda words: print(words, flush=True)
+        )
+    except NeurratorError as error:
+        print(error, file=sys.stderr)
+        return 2
+    (Path(out) / ".demo.json").write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """What has to be decided before a decoder is fitted."""
 
-from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from ..config import FitConfig
 from . import parts
@@ -31,18 +31,14 @@ class FitDialog(QDialog):
         self.profile.addItems(profiles() or ["tiny"])
         self.units = QLineEdit()
         self.units.setPlaceholderText("all units, or a query such as region == 'VISp'")
-        self.epochs = QSpinBox()
-        self.epochs.setRange(1, 10_000)
-        self.epochs.setValue(FitConfig.model_fields["epochs"].default)
         self.folder = QLineEdit()
         self.profile.currentTextChanged.connect(self._suggest)
         self._suggest(self.profile.currentText())
         form.addRow("Models", self.profile)
         form.addRow("Units", self.units)
-        form.addRow("Epochs", self.epochs)
         form.addRow("Save in", parts.row(self.folder, parts.button("…", self._browse)))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Fit")
+        buttons.button(QDialogButtonBox.StandardButton.Ok).setText("Fit")  # type: ignore[union-attr]
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         form.addRow(buttons)
@@ -55,7 +51,6 @@ class FitDialog(QDialog):
             frames=self.session.stimulus_file,
             profile=self.profile.currentText(),
             units=self.units.text().strip() or None,
-            epochs=self.epochs.value(),
         )
 
     def out(self) -> str:

@@ -49,14 +49,21 @@ def arrange(viewer: Any) -> dict[str, Any]:
             docks[name].setMinimumWidth(RIGHT_WIDTH - 20)
             holder.show()
     window = compat.qt_window(viewer)
-    right = [compat.dock_of(docks[name]) for name in ("Narrate", "Concepts")]
+    right = [dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(docks[name])) is not None]
     window.resizeDocks(right, [RIGHT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]
-    window.resizeDocks(right, [560, 380], Qt.Orientation.Vertical)  # type: ignore[union-attr]
+    window.resizeDocks(right, [540, 400], Qt.Orientation.Vertical)  # type: ignore[union-attr]
     return docks
 
 
 def launch(
-    recording: str | Path | Any = None, *, frames: str | None = None, show: bool = True, make_backend: Any = None
+    recording: str | Path | Any = None,
+    *,
+    frames: str | None = None,
+    stimulus: str | None = None,
+    decoder: str | None = None,
+    show: bool = True,
+    block: bool = False,
+    make_backend: Any = None,
 ) -> Any:
     """Open napari with the Recording, Narrate and Concepts docks.
 
@@ -66,15 +73,21 @@ def launch(
         What to open: a file or folder, the word ``sample``, or a recording that is open already. It opens in the background.
     frames : str, optional
         File or folder with the frames of the stimulus, where the recording has none beside it.
+    stimulus : str, optional
+        Which stimulus to show; by default the first whose frames are at hand.
+    decoder : str, optional
+        Folder of a fitted decoder; by default the one at the default place, if there is one.
     show : bool
         Show the window.
+    block : bool
+        Return only when the window is closed, as a script or command wants.
     make_backend : callable, optional
         Makes the backend that does the model work; by default it works in this process.
 
     Returns
     -------
     napari.Viewer
-        The viewer; call ``napari.run()`` to keep a script's window open.
+        The viewer.
     """
     import napari
 
@@ -82,5 +95,7 @@ def launch(
     workspace = Workspace.of(viewer, make_backend)
     arrange(viewer)
     if recording is not None:
-        workspace.open(recording, frames)
+        workspace.open(recording, frames, stimulus, decoder)
+    if block:
+        napari.run()
     return viewer

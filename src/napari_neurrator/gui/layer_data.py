@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from . import layer_styles as styles
+from .compat import PIXELS_PER_POINT
 from .layout import Layout
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -70,6 +71,7 @@ def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
         "edge_color": edge,
         "face_color": face,
         "edge_width": 2 * thin,
+        "opacity": 1.0,
     }
     return (shapes, options, "shapes")
 
@@ -90,11 +92,14 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str 
     """
     points = label_points(layout)
     unit = layout.panel.height
-    half = 0.5 * points * 96 / 72
+    half = 0.5 * points * PIXELS_PER_POINT
     rows: list[tuple[float, float, str, str]] = []
     rows.append(
         (layout.frame.top - 1.5 * half, layout.frame.left + width_of(caption, points) / 2, caption, styles.TEXT)
     )
+    note = "each dot is a neuron on its probe; the larger, the more it fires now"
+    left = layout.shanks[0].box.left if layout.shanks else layout.panel.left
+    rows.append((layout.panel.top - 4.6 * half, left + width_of(note, points) / 2, note, styles.QUIET))
     for shank in layout.shanks:
         middle = (shank.box.left + shank.box.right) / 2
         rows.append((shank.box.top - 1.5 * half, middle, shank.name, styles.TEXT))
@@ -112,7 +117,7 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str 
         rows.append(
             (
                 layout.panel.bottom + 1.6 * half,
-                layout.shanks[0].box.left + width_of(note, points) / 2 - 0.1 * unit,
+                layout.shanks[0].box.left + width_of(note, points) / 2 - 0.06 * unit,
                 note,
                 styles.QUIET,
             )
@@ -122,6 +127,8 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str 
         "size": 1e-3,
         "face_color": "transparent",
         "border_width": 0.0,
+        "border_color": "transparent",
+        "antialiasing": 0,
         "text": {
             "string": [row[2] for row in rows],
             "color": [row[3] for row in rows],
@@ -135,7 +142,7 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str 
 
 def label_points(layout: Layout) -> float:
     """Size of labels, in points at zoom 1."""
-    return 0.030 * layout.panel.height * 72 / 96 * 1.15
+    return 0.042 * layout.panel.height / PIXELS_PER_POINT
 
 
 def lasso(layout: Layout) -> LayerTuple:
@@ -148,5 +155,6 @@ def lasso(layout: Layout) -> LayerTuple:
         "edge_width": 0.004 * layout.panel.height / scale,
         "edge_color": styles.LASSO_EDGE,
         "face_color": "#ffffff10",
+        "opacity": 1.0,
     }
     return (None, options, "shapes")

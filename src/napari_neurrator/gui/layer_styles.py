@@ -18,8 +18,8 @@ PALETTE = (
     "#e8793a",
     "#d48fc0",
     "#7f8cff",
-    "#c9d4dc",
     "#a5d65a",
+    "#c58bff",
     "#ee99aa",
     "#8fe0e6",
     "#b58a5a",
@@ -27,7 +27,7 @@ PALETTE = (
 UNKNOWN = "#8a8f98"
 NO_REGION = {"", "nan", "none", "unknown", "None"}
 
-DIMMED = 0.22
+DIMMED = 0.33
 TEXT = "#e6e9ee"
 QUIET = "#9aa3ae"
 OUTLINE = "#4a525e"

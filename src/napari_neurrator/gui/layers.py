@@ -10,7 +10,7 @@ from psygnal import Signal
 from . import compat, layer_data, subtitle
 from . import layer_styles as styles
 from .layout import Layout, lay_out
-from .state import Session
+from .state import PATCHES, Session
 
 EMPTY_FRAME = (300, 400)
 
@@ -86,9 +86,10 @@ class SceneLayers:
         if session.stimulus is not None:
             self._add(layer_data.movie(session.stimulus, session.stimulus_name))
             self._viewer.dims.set_current_step(0, 0)
+            compat.name_axes(self._viewer, "t", "y", "x")
             self._add_heatmap()
-            self._viewer.add_shapes(ndim=2, name=styles.CROP, visible=False)
-            self._viewer.add_shapes(ndim=2, name=styles.SENTENCE, visible=False)
+            self._viewer.add_shapes(ndim=2, name=styles.CROP, opacity=1.0, visible=False)
+            self._viewer.add_shapes(ndim=2, name=styles.SENTENCE, opacity=1.0, visible=False)
         self._add(layer_data.probes(self.layout, colours))
         self._add(layer_data.labels(self.layout, colours, compat.text_width))
         self._add(layer_data.units(table, self.layout, session.colour_by))
@@ -183,7 +184,7 @@ class SceneLayers:
         self._caption()
 
     def _caption(self) -> None:
-        layer, session = self.get(styles.LABELS), self.session
+        layer = self.get(styles.LABELS)
         if layer is None or self.layout is None:
             return
         text = self.caption_text()
@@ -195,15 +196,15 @@ class SceneLayers:
         layer.data = data
         layer.text.string = strings
         layer.refresh_text()
-        del session
 
     def caption_text(self) -> str:
         """Say in words what is on screen: stimulus, frame, time in the movie, showing."""
         session = self.session
         if session.stimulus is None:
             return f"{session.stimulus_name}: no frames" if session.stimulus_name else ""
-        second = session.frame / session.stimulus.frame_rate_hz
-        text = f"{session.stimulus_name}   frame {session.frame + 1} of {session.stimulus.n_frames}   {second:.2f} s"
+        text = f"{session.stimulus_name}   frame {session.frame + 1} of {session.stimulus.n_frames}"
+        if session.stimulus.frame_rate_hz:
+            text += f"   {session.frame / session.stimulus.frame_rate_hz:.2f} s"
         if session.moments is not None and session.moments.n_repeats > 1:
             text += f"   showing {session.repeat + 1} of {session.moments.n_repeats}"
         return text
@@ -226,16 +227,18 @@ class SceneLayers:
         if layer is None:
             return
         heat = self.heat_values()
-        if heat is None or session.geometry is None:
+        geometry = session.geometry
+        if geometry is None or session.shown is None:
             layer.visible = False
             return
-        values, limits = heat
-        geometry = session.geometry
+        # an empty map rather than a hidden layer, for showing and hiding makes napari build its scene anew
+        values, limits = heat or (np.zeros((geometry.rows, geometry.columns), np.float32), (0.0, 1.0))
         layer.data = values
         layer.contrast_limits = limits
         layer.scale = geometry.scale
         layer.translate = geometry.translate
-        layer.visible = True
+        if not layer.visible:
+            layer.visible = True
 
     def _on_opacity(self) -> None:
         layer = self.get(styles.HEATMAP)
@@ -256,6 +259,14 @@ class SceneLayers:
         layer.data = [box]
         layer.edge_color, layer.face_color = "#ffffffb0", "transparent"
         layer.edge_width = 0.004 * frame.height
+        layer.text = {
+            "string": ["  the models see this part of the frame"],
+            "size": 0.026 * frame.width / compat.PIXELS_PER_POINT,
+            "scaling": True,
+            "color": "#ffffff",
+            "anchor": "upper_left",
+            "translation": (0.05 * frame.width, 0.0),
+        }
         layer.visible = True
 
 
@@ -264,9 +275,9 @@ def heat_of(result: Any, shown: Any) -> tuple[np.ndarray, tuple[float, float]] |
 
     A concept runs from 0 to its largest patch; the patch match runs from 0 to 1, so that two frames can be compared.
     """
-    if shown == "patches":
+    if shown == PATCHES:
         return None if result.cosine is None else (result.cosine, (0.0, 1.0))
     for concept in result.concepts:
-        if concept.feature == shown:
+        if concept.name == shown:
             return concept.heatmap, (0.0, max(float(np.nanmax(concept.heatmap)), 1e-6))
     return None

@@ -89,7 +89,7 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
     placed = np.isfinite(depth)
     # a dot is as large as the crowd allows, and never a blot
     diameter = float(
-        np.clip(np.sqrt(0.16 * panel.height * panel.width / max(1, len(units))), 0.006, 0.024 * panel.height)
+        np.clip(np.sqrt(0.20 * panel.height * panel.width / max(1, len(units))), 0.006, 0.024 * panel.height)
     )
     diameter = max(diameter, 0.006 * panel.height)
 
@@ -121,9 +121,9 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
 
 def _panel(frame: Box) -> Box:
     if frame.width >= FLAT * frame.height:
-        top, height = frame.bottom + 0.13 * frame.width, 0.46 * frame.width
+        top, height = frame.bottom + 0.125 * frame.width, 0.46 * frame.width
         # as wide as a usual canvas allows once the frame and the panel fill its height
-        width = float(np.clip(1.02 * (top + height - frame.top), frame.width, 1.6 * frame.width))
+        width = float(np.clip(0.95 * (top + height - frame.top), frame.width, 1.6 * frame.width))
         middle = (frame.left + frame.right) / 2
         return Box(top, middle - width / 2, top + height, middle + width / 2)
     left = frame.right + 0.14 * frame.height

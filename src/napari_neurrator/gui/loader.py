@@ -1,5 +1,6 @@
 """Opens recordings and stimuli beside the window's thread and puts them into the session; counts spikes for the slider."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,16 @@ def read_stimulus(recording: Any, name: str, frames: str | None = None) -> Opene
     return Opened(name, stimulus, Moments(table, stimulus.frame_rate_hz), frames)
 
 
-def first_stimulus(recording: Any, frames: str | None = None) -> Opened:
-    """Open the first stimulus whose frames are at hand, or say of the first one why not."""
-    names = list(recording.stimuli())
+def stimulus_names(recording: Any) -> list[str]:
+    """Names of the stimuli that were shown, in order."""
+    return [str(name) for name in recording.stimuli()["stimulus"]]
+
+
+def first_stimulus(recording: Any, frames: str | None = None, wanted: str | None = None) -> Opened:
+    """Open the stimulus `wanted`, or else the first whose frames are at hand; where there are none, say of the first why not."""
+    names = stimulus_names(recording)
+    if wanted is not None:
+        names = [recording.stimulus_name(wanted)]
     tried = []
     for name in names:
         tried.append(read_stimulus(recording, name, frames))
@@ -68,8 +76,26 @@ class Loader:
         for signal in (session.events.frame, session.events.repeat, session.events.decoder, session.scene_changed):
             signal.disconnect(self.count)
 
-    def open(self, source: str | Path | Any, frames: str | None = None) -> None:
-        """Open a recording: a path, the word ``sample``, or a `Recording` that is open already."""
+    def open(
+        self,
+        source: str | Path | Any,
+        frames: str | None = None,
+        stimulus: str | None = None,
+        and_then: Callable[[], Any] = lambda: None,
+    ) -> None:
+        """Open a recording: a path, the word ``sample``, or a `Recording` that is open already.
+
+        Parameters
+        ----------
+        source : path, str or Recording
+            What to open.
+        frames : str, optional
+            File or folder with the frames of the stimulus.
+        stimulus : str, optional
+            Which stimulus to show; by default the first whose frames are at hand.
+        and_then : callable
+            Is called when all is open.
+        """
         session = self.session
         name = (
             str(source)
@@ -80,7 +106,7 @@ class Loader:
 
         def work() -> tuple[Any, Opened]:
             recording = read_recording(name) if isinstance(source, str | Path) else source
-            return recording, first_stimulus(recording, frames)
+            return recording, first_stimulus(recording, frames, stimulus)
 
         def then(got: tuple[Any, Opened]) -> None:
             recording, opened = got
@@ -88,6 +114,7 @@ class Loader:
             session.open(name, recording)
             self._show(opened)
             session.status = f"{len(recording.units)} units opened. Draw a lasso round some of them."
+            and_then()
 
         self.background.run(work, then, self._failed)
 

@@ -50,15 +50,15 @@ def draw(viewer: Any, path: np.ndarray, modifier: Any = None) -> float:
     canvas = compat.native_canvas(viewer)
     keys = Qt.KeyboardModifier.NoModifier if modifier is None else modifier
     pixels = [to_canvas(viewer, point) for point in path]
-    QTest.mouseMove(canvas, pixels[0])
+    QTest.mouseMove(canvas, pixels[0])  # type: ignore[call-overload]
     settle(10)
-    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, keys, pixels[0])
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, keys, pixels[0])  # type: ignore[call-overload]
     settle(10)
     for pixel in pixels[1:]:
         move(canvas, pixel, keys)
         settle(8)  # napari takes one move in 5 ms
     released = time.perf_counter()
-    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, keys, pixels[-1])
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, keys, pixels[-1])  # type: ignore[call-overload]
     return released
 
 
@@ -83,5 +83,5 @@ def click(viewer: Any, point: Sequence[float], modifier: Any = None) -> None:
     """Click at a world point."""
     canvas = compat.native_canvas(viewer)
     keys = Qt.KeyboardModifier.NoModifier if modifier is None else modifier
-    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, keys, to_canvas(viewer, point))
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, keys, to_canvas(viewer, point))  # type: ignore[call-overload]
     settle(10)

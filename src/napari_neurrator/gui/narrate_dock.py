@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLineEdit, QProgressBar, QSpinBox, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLineEdit, QProgressBar, QSizePolicy, QSpinBox, QWidget
 
 from . import parts
 from .fit_dialog import FitDialog
@@ -28,12 +29,16 @@ def who(session: Any) -> str:
 
 def score_words(metrics: dict[str, float]) -> str:
     """Say in a few words how well a decoder did on showings it had not seen."""
-    named = {key.lower(): value for key, value in metrics.items() if isinstance(value, int | float)}
-    cosine = next((v for k, v in named.items() if "cosine" in k and "prior" not in k and "mean_grid" not in k), None)
-    prior = next((v for k, v in named.items() if "cosine" in k and ("prior" in k or "mean_grid" in k)), None)
-    if cosine is None:
-        return ""
-    return f"held-out match {cosine:.2f}" + (f", knowing nothing {prior:.2f}" if prior is not None else "")
+    words = []
+    if "patch_cosine" in metrics:
+        words.append(f"held-out match {metrics['patch_cosine']:.2f}")
+        if "prior_cosine" in metrics:
+            words[-1] += f" (knowing nothing {metrics['prior_cosine']:.2f})"
+    if "frame_accuracy" in metrics:
+        words.append(f"names the frame in {metrics['frame_accuracy']:.0%}")
+        if "chance" in metrics:
+            words[-1] += f" (chance {metrics['chance']:.1%})"
+    return "; ".join(words)
 
 
 class NarrateDock(parts.Listener):
@@ -43,7 +48,7 @@ class NarrateDock(parts.Listener):
         super().__init__(workspace.session)
         self.workspace = workspace
         session = self.session
-        layout = parts.column(self)
+        layout = parts.column(parts.scrolled(self))
 
         self.who = parts.text(bold=True)
         layout.addWidget(self.who)
@@ -62,6 +67,7 @@ class NarrateDock(parts.Listener):
 
         self.repeat = QSpinBox()
         self.repeat.setMinimum(1)
+        self.repeat.setMinimumWidth(124)
         self.repeat.setToolTip("Which showing of this frame the spikes are taken from")
         self.repeat.valueChanged.connect(self._on_repeat)
         self.held_out = parts.text(wrap=False)
@@ -77,11 +83,14 @@ class NarrateDock(parts.Listener):
         self.live = QCheckBox("live")
         self.live.setToolTip("Narrate by itself as the selection or the slider changes")
         self.live.toggled.connect(self._on_live)
-        self.go.setMinimumWidth(150)
-        layout.addWidget(parts.row(self.go, self.stop, self.live, 1))
+        self.go.setMinimumWidth(110)
+        self.stage = parts.text(quiet=True, points=8.5)
+        self.go.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.stage.setMinimumWidth(80)
+        layout.addWidget(parts.row(self.go, self.stop, self.live, self.stage))
         self.progress = QProgressBar()
-        self.progress.setTextVisible(True)
-        self.progress.setFixedHeight(20)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
         policy = self.progress.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.progress.setSizePolicy(policy)
@@ -121,7 +130,7 @@ class NarrateDock(parts.Listener):
         self.match = parts.Bar("These units", 0, "", parts.ACCENT)
         self.chance = parts.Bar("Knowing nothing", 0, "", "#9aa3ae")
         for bar in (self.match, self.chance):
-            bar.setEnabled(False)
+            bar.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
             bar.setCheckable(False)
         self.match_title = parts.text("Match of decoded and true patches (cosine)", quiet=True, points=8.5)
         layout.addWidget(self.match_title)
@@ -212,7 +221,8 @@ class NarrateDock(parts.Listener):
         self.progress.setRange(0, job.total)
         self.progress.setValue(job.done)
         words = " · ".join(part for part in (job.stage, job.detail) if part)
-        self.progress.setFormat(words + (" %p%" if job.total else ""))
+        self.stage.setText(words + (f" {100 * job.done // job.total} %" if job.total else ""))
+        self.stage.setToolTip(words)
         self.asked_note()
 
     def asked_note(self) -> None:
@@ -234,7 +244,7 @@ class NarrateDock(parts.Listener):
                 label.setText("")
             self._show_match(None, None)
             return
-        busy = self.session.job.kind == "narrating" and not result.finished
+        busy = self.session.job.kind == "narrating" and not result.spoken
         self.sentence.setText(result.text.strip() + (" ▍" if busy else ""))
         self.reference.setText(result.reference or "…")
         self.prior.setText(result.prior or "…")

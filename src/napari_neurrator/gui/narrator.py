@@ -24,8 +24,9 @@ from ..errors import NeurratorError
 from .backend_link import BackendLink
 from .state import ConceptMap, Job, Result, Session
 
-SELECTION_MS, SLIDER_MS = 10, 150
-"""How long live narration waits for the hand to rest: hardly after a lasso, longer while the slider moves."""
+SLIDER_MS = 150
+"""How long live narration waits for the hand to rest on the slider. After a lasso it does not wait: the models work while the window
+draws the new selection."""
 
 KEPT = 500
 N_CONCEPTS = 8
@@ -92,7 +93,7 @@ def grown(result: Result, event: Event) -> Result:
     if isinstance(event, Token):
         return replace(result, text=result.text + event.text)
     if isinstance(event, Sentence):
-        return replace(result, text=event.text, reference=event.reference, prior=event.prior)
+        return replace(result, text=event.text, spoken=True, reference=event.reference, prior=event.prior)
     if isinstance(event, Concepts):
         maps = [ConceptMap(c.feature, c.name, c.strength, c.heatmap.unpack()) for c in event.concepts]
         return replace(result, concepts=tuple(maps))
@@ -148,7 +149,7 @@ class Narrator:
 
     # -- what the user does ----------------------------------------------------------------------------------------------------------
     def _on_selection(self) -> None:
-        self._retarget(SELECTION_MS)
+        self._retarget(0)
 
     def _on_slider(self) -> None:
         self._retarget(SLIDER_MS)
@@ -162,10 +163,12 @@ class Narrator:
         cached = None if key is None else session.results.get(key)
         if session.result is not cached and not (self._pending is not None and self._pending.key == key):
             session.result = cached
+        self._timer.stop()
         if session.live and key is not None and cached is None:
-            self._timer.start(wait_ms)
-        else:
-            self._timer.stop()
+            if wait_ms:
+                self._timer.start(wait_ms)
+            else:
+                self._live()
 
     def _live(self) -> None:
         if self.session.live and self.session.key() is not None and self._pending is None:
@@ -205,7 +208,7 @@ class Narrator:
             return
         session = self.session
         if isinstance(event, Progress):
-            session.job = Job("narrating", event.stage, event.done, event.total, event.detail)
+            session.job = Job("narrating", event.stage.capitalize(), event.done, event.total, event.detail)
         elif isinstance(event, Done | Cancelled | Failed):
             result, self._pending, self._job_id = grown(self._pending, event), None, ""
             session.job = Job()

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -89,6 +90,20 @@ def heading(words: str) -> QLabel:
     return label
 
 
+def scrolled(parent: QWidget) -> QWidget:
+    """Give `parent` an inside that scrolls when the window is low, so that a dock never forces the window to grow."""
+    outer = QVBoxLayout(parent)
+    outer.setContentsMargins(0, 0, 0, 0)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    inside = QWidget()
+    area.setWidget(inside)
+    outer.addWidget(area)
+    return inside
+
+
 def row(*widgets: QWidget | int, spacing: int = 6) -> QWidget:
     """Put widgets side by side; a number is a stretch."""
     box = QWidget()
@@ -149,7 +164,7 @@ def line() -> QFrame:
 class Bar(QAbstractButton):
     """One row of a ranked list: a swatch or not, a name, a bar, a number. Clicking it checks or unchecks it."""
 
-    HEIGHT = 25
+    HEIGHT = 23
 
     def __init__(self, name: str, share: float, number: str, colour: str = ACCENT, swatch: bool = False) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from . import layer_styles as styles
 from . import parts
+from .loader import stimulus_names
 from .state import COLOUR_BY, SelectMode
 from .workspace import Workspace
 
@@ -33,7 +34,7 @@ class RecordingDock(parts.Listener):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace.session)
         self.workspace = workspace
-        layout = parts.column(self)
+        layout = parts.column(parts.scrolled(self))
         layout.addWidget(
             parts.row(
                 parts.button("File…", self._open_file, "Open an NWB file"),
@@ -96,8 +97,8 @@ class RecordingDock(parts.Listener):
                 spacing=4,
             )
         )
-        self.count = parts.text(bold=True)
-        layout.addWidget(parts.row(self.count, parts.button("All", self._all), parts.button("Clear", self._clear)))
+        self.count = parts.text(bold=True, wrap=False)
+        layout.addWidget(parts.row(self.count, 1, parts.button("All", self._all), parts.button("Clear", self._clear)))
 
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -223,7 +224,7 @@ class RecordingDock(parts.Listener):
         self.problems.setToolTip("\n".join(warnings))
         self.problems.setVisible(bool(warnings))
         self.stimulus.clear()
-        self.stimulus.addItems([str(name) for name in recording.stimuli()])
+        self.stimulus.addItems(stimulus_names(recording))
         self.stimulus.setCurrentText(session.stimulus_name)
         self.frames.setVisible(session.stimulus is None or session.stimulus_file is not None)
 

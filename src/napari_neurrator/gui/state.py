@@ -14,8 +14,9 @@ from ..errors import NeurratorError
 UnitId = int | str
 Units = tuple[UnitId, ...]
 SelectMode = Literal["replace", "add", "subtract"]
-Shown = int | Literal["patches"] | None
-"""What lies on the frame: a dictionary feature by number, the patch match, or nothing."""
+PATCHES = "\0patches"
+Shown = str | None
+"""What lies on the frame: a concept by name (which stays the same from group to group), `PATCHES` for the patch match, or nothing."""
 
 COLOUR_BY = ("region", "depth", "cell type", "firing now")
 
@@ -66,6 +67,7 @@ class Result:
     n_units: int
     n_unknown: int = 0
     text: str = ""
+    spoken: bool = False
     finished: bool = False
     reference: str | None = None
     prior: str | None = None
@@ -82,13 +84,13 @@ class Moments:
     ----------
     table : DataFrame
         As `recording.moments` gives it: ``frame``, ``time``, ``start_time``, ``stop_time``, ``repeat``.
-    frame_rate_hz : float
+    frame_rate_hz : float, optional
         Rate of the stimulus; a frame without a moment of its own borrows the one at most a second earlier.
     """
 
-    def __init__(self, table: pd.DataFrame, frame_rate_hz: float) -> None:
+    def __init__(self, table: pd.DataFrame, frame_rate_hz: float | None) -> None:
         self.table = table.reset_index(drop=True)
-        self.reach = max(1, round(frame_rate_hz))
+        self.reach = max(1, round(frame_rate_hz or 1))
         self.n_repeats = int(self.table["repeat"].max()) + 1 if len(self.table) else 0
         self._by_repeat: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for repeat, rows in self.table.groupby("repeat", sort=True):
@@ -177,7 +179,7 @@ class Session:
     @property
     def held_out(self) -> bool | None:
         """Whether the decoder has never seen this showing; None where there is no decoder."""
-        return None if self.decoder is None else self.repeat in set(self.decoder.held_out_repeats)
+        return None if self.decoder is None else bool(self.decoder.is_held_out(self.repeat))
 
     def key(self) -> ResultKey | None:
         """Return what a narration of the present state would be filed under, or None if there is nothing to narrate."""

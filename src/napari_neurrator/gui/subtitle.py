@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import layer_styles as styles
+from .compat import PIXELS_PER_POINT
 from .layout import Box
 
 CHARACTERS = 46
@@ -38,10 +39,10 @@ def typeset(text: str, frame: Box, width_of: Callable[[str, float], float]) -> t
 
     The size shrinks until the bar takes at most half of the frame, so that a long answer still fits.
     """
-    points = frame.width / CHARACTERS / 0.54 * 72 / 96
+    points = frame.width / CHARACTERS / 0.54 / PIXELS_PER_POINT
     while True:
         lines = wrap(text, 0.92 * frame.width, lambda part, points=points: width_of(part, points))
-        line_height = points * 96 / 72 * 1.42
+        line_height = points * PIXELS_PER_POINT * 1.3
         height = (len(lines) + 0.7) * line_height
         if height <= 0.5 * frame.height or points < 0.2 * frame.width / CHARACTERS:
             return lines, points, Box(frame.bottom - height, frame.left, frame.bottom, frame.right)
@@ -56,17 +57,19 @@ def corners(box: Box) -> np.ndarray:
 def show(layer: Any, text: str, frame: Box, width_of: Callable[[str, float], float]) -> None:
     """Write `text` into the shapes layer, or empty it."""
     if not text.strip():
-        layer.visible = False
+        if layer.nshapes:
+            layer.data = []
         return
     lines, points, box = typeset(text, frame, width_of)
-    layer.data = [corners(box)]
-    layer.face_color = [styles.SENTENCE_BOX]
-    layer.edge_color = "transparent"
-    layer.text = {
-        "string": ["\n".join(lines)],
-        "size": points,
-        "scaling": True,
-        "color": "white",
-        "anchor": "center",
-    }
-    layer.visible = True
+    words = "\n".join(lines)
+    polygon = corners(box)
+    if layer.nshapes == 1 and np.array_equal(layer.data[0], polygon) and layer.text.size == points:
+        layer.text.string = [words]
+        layer.refresh_text()
+        return
+    layer.data = []
+    layer.add(polygon, shape_type="polygon", face_color=[styles.SENTENCE_BOX], edge_color="transparent")
+    layer.selected_data = set()
+    layer.text = {"string": [words], "size": points, "scaling": True, "color": "white", "anchor": "center"}
+    if not layer.visible:
+        layer.visible = True

@@ -66,9 +66,20 @@ class Workspace:
         """The viewer, or None once it is gone."""
         return self._viewer()
 
-    def open(self, source: str | Path | Any, frames: str | None = None) -> None:
-        """Open a recording; returns at once."""
-        self.loader.open(source, frames)
+    def open(
+        self,
+        source: str | Path | Any,
+        frames: str | None = None,
+        stimulus: str | None = None,
+        decoder: str | None = None,
+    ) -> None:
+        """Open a recording, and a decoder once it is open; returns at once."""
+
+        def choose() -> None:
+            if decoder is not None and decoder != self.session.decoder_folder:
+                self.decoders.choose(decoder)
+
+        self.loader.open(source, frames, stimulus, choose)
 
     def _warm_up(self, decoder: Any) -> None:
         # imports and weights are loaded before the first narration asks for them

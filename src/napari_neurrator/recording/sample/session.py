@@ -1,0 +1,131 @@
+"""Make the sample session, keep it in the cache, open it."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...paths import cache_folder
+
+if TYPE_CHECKING:
+    from ..recording import Recording
+
+OnProgress = Callable[[str, int, int], None]
+# Counts up when the sample changes, so that an old one in the cache is not taken for the new.
+FORMAT = 1
+STIMULUS = "natural_movie_one"
+GREY_S = 10.0
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """Size and seed of a sample session; small ones serve tests."""
+
+    seed: int = 0
+    n_units: int = 400
+    n_frames: int = 900
+    n_repeats: int = 20
+
+    @property
+    def folder_name(self) -> str:
+        """Name of its folder in the cache."""
+        key = hashlib.sha256(json.dumps([FORMAT, asdict(self)]).encode()).hexdigest()[:8]
+        return f"sample-{key}"
+
+
+def sample_file(spec: SampleSpec | None = None) -> Path:
+    """Return where the sample's NWB file lies, made or not."""
+    spec = spec or SampleSpec()
+    return cache_folder("samples") / spec.folder_name / f"sub-simulated_ses-{spec.seed}.nwb"
+
+
+def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None = None) -> Path:
+    """Make the sample session unless it is there: an NWB file, the film beside it, and ``truth.json``.
+
+    Parameters
+    ----------
+    spec : SampleSpec, optional
+        The whole session by default: about a minute on one core.
+    on_progress : callable, optional
+        Called with (stage, done, total).
+
+    Returns
+    -------
+    pathlib.Path
+        The NWB file.
+    """
+    from .allen_nwb import write_allen_nwb
+    from .film import FRAME_RATE_HZ, FRAME_SIZE, truth, write_film
+    from .neurons import simulate, small_channels
+    from .probes import place_units
+
+    spec = spec or SampleSpec()
+    file = sample_file(spec)
+    if file.is_file():
+        return file
+    file.parent.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=file.parent.parent, prefix=".making-"))
+    try:
+        movie = folder / f"{STIMULUS}.mp4"
+        write_film(movie, spec.n_frames, spec.seed, on_progress)
+        from ..stimulus.movie import MovieFile
+
+        # The units see what is in the file, compression included, as an animal would.
+        film = MovieFile(movie)
+        channels = small_channels(film.frame(i) for i in range(spec.n_frames))
+        starts, frames, blocks, end = _schedule(spec.n_frames, spec.n_repeats, FRAME_RATE_HZ)
+        placed = place_units(spec.n_units, np.random.default_rng([spec.seed, 0]))
+        spikes = simulate(placed, channels, starts, frames, end + GREY_S, FRAME_SIZE, spec.seed, on_progress)
+        presentations = pd.DataFrame({"start_time": starts, "stop_time": starts + 1 / FRAME_RATE_HZ, "frame": frames, "stimulus_block": blocks})
+        if on_progress:
+            on_progress("writing the session (simulated session)", 0, 1)
+        write_allen_nwb(folder / file.name, spikes, presentations, [(0.0, GREY_S), (end, end + GREY_S)], spec.seed)
+        fields = spikes.units[["region", "cell_type", "peak_channel_id", "rf_x", "rf_y", "rf_radius"]]
+        document = {
+            "simulated": True,
+            "spec": asdict(spec),
+            "frames": [truth(number) for number in range(spec.n_frames)],
+            "units_in_file_order": json.loads(fields.to_json(orient="records")),
+        }
+        (folder / "truth.json").write_text(json.dumps(document), encoding="utf-8")
+        folder.chmod(0o755)
+        try:
+            os.replace(folder, file.parent)
+        except OSError:
+            # Another process made it in the meantime.
+            if not file.is_file():
+                raise
+        if on_progress:
+            on_progress("writing the session (simulated session)", 1, 1)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return file
+
+
+def _schedule(n_frames: int, n_repeats: int, rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return start, frame and block of every presentation, and when the last one ends: two blocks, as at Allen's, with grey between."""
+    starts, frames, blocks, now = [], [], [], GREY_S
+    for repeat in range(n_repeats):
+        block = int(repeat >= n_repeats / 2)
+        if block and (not blocks or blocks[-1][0] != block):
+            now += GREY_S
+        starts.append(now + np.arange(n_frames) / rate)
+        frames.append(np.arange(n_frames))
+        blocks.append(np.full(n_frames, block))
+        now += n_frames / rate
+    return np.concatenate(starts), np.concatenate(frames), np.concatenate(blocks), now
+
+
+def open_sample(spec: SampleSpec | None = None, progress: OnProgress | None = None) -> "Recording":
+    """Open the sample session, made if it is not there yet, by the same reader as anybody's file."""
+    from ..nwb import read_nwb
+
+    return read_nwb(make_sample(spec, progress))
