@@ -56,3 +56,22 @@ def language(tiny):
     from napari_neurrator.language.narrator import LanguageModel
 
     return LanguageModel(tiny)
+
+
+@pytest.fixture(scope="session")
+def small_sample(own_cache):
+    """Return the NWB file of a small simulated session: 3 shots of the film, 5 showings, 80 units."""
+    from napari_neurrator.recording.sample import SampleSpec, make_sample
+
+    return make_sample(SampleSpec(n_units=80, n_frames=225, n_repeats=5))
+
+
+@pytest.fixture(scope="session")
+def small_decoder(small_sample, tmp_path_factory):
+    """Return the folder of a decoder fitted on the small session."""
+    from napari_neurrator.config import FitConfig
+    from napari_neurrator.decoding.fit import fit_decoder
+
+    folder = tmp_path_factory.mktemp("decoder") / "d"
+    fit_decoder(FitConfig(recording=str(small_sample), stimulus="natural_movie_one", calibration_steps=60), folder)
+    return folder

@@ -84,7 +84,7 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
     depth = _column(units, "y_um")
     lateral = _column(units, "x_um")
     region = units["region"].astype(str).to_numpy() if "region" in units else np.full(len(units), "")
-    names = sorted(set(probe))
+    names = sorted({str(name) for name in probe})
     pitch = panel.width / max(1, len(names))
     placed = np.isfinite(depth)
     # a dot is as large as the crowd allows, and never a blot

@@ -28,15 +28,19 @@ def to_canvas(viewer: Any, point: Sequence[float]) -> QPoint:
     return QPoint(round(x), round(y))
 
 
-def ring(positions: np.ndarray, margin: float, n: int = 40) -> np.ndarray:
-    """Return a smooth closed path round points: an ellipse on their extent, `margin` outside it."""
-    low, high = positions.min(0) - margin, positions.max(0) + margin
-    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    # a superellipse keeps the corners of the extent inside
-    curve = np.column_stack(
-        [np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.4, np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.4]
-    )
-    return (low + high) / 2 + curve * (high - low) / 2
+def ring(positions: np.ndarray, margin: float, n: int = 60) -> np.ndarray:
+    """Return `n` points of a smooth closed path round points: their convex hull, `margin` outside it."""
+    from scipy.spatial import ConvexHull
+
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = margin * np.column_stack([np.sin(angle), np.cos(angle)])
+    around = (np.asarray(positions)[:, None] + circle).reshape(-1, 2)
+    corners = around[ConvexHull(around).vertices]
+    corners = np.vstack([corners, corners[:1]])
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(corners, axis=0).T))])
+    # past its own beginning, as a hand draws it: napari drops the last vertex and closes the gap with a straight line
+    at = np.linspace(0, 1.1 * along[-1], n) % along[-1]
+    return np.column_stack([np.interp(at, along, corners[:, 0]), np.interp(at, along, corners[:, 1])])
 
 
 def draw(viewer: Any, path: np.ndarray, modifier: Any = None) -> float:

@@ -1,6 +1,7 @@
 """The Recording dock: open a session, see what it is, choose units."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ class RecordingDock(parts.Listener):
         layout.addWidget(
             parts.row(
                 *(
-                    parts.button(words, lambda mode=mode: self._query(mode), f"{words} by the query above")
-                    for mode, words in (("replace", "Select"), ("add", "Add"), ("subtract", "Subtract"))
+                    parts.button(words, partial(self._query, mode), f"{words} by the query above")
+                    for (mode, _, _), words in zip(MODES, ("Select", "Add", "Subtract"), strict=True)
                 ),
                 spacing=4,
             )

@@ -95,7 +95,7 @@ class Moments:
         self._by_repeat: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for repeat, rows in self.table.groupby("repeat", sort=True):
             frames, first = np.unique(rows["frame"].to_numpy(), return_index=True)
-            self._by_repeat[int(repeat)] = (frames, rows.index.to_numpy()[first])  # type: ignore[call-overload]
+            self._by_repeat[int(str(repeat))] = (frames, rows.index.to_numpy()[first])
 
     def row(self, frame: int, repeat: int) -> int | None:
         """Return the row of `frame` in showing `repeat`, or None if it was not shown then."""
@@ -107,11 +107,11 @@ class Moments:
 
     def time(self, row: int) -> float:
         """Return when the frame of `row` came on, seconds."""
-        return float(self.table.at[row, "time"])
+        return float(self.table["time"].to_numpy()[row])
 
     def frame(self, row: int) -> int:
         """Return the stimulus frame of `row`."""
-        return int(self.table.at[row, "frame"])
+        return int(self.table["frame"].to_numpy()[row])
 
 
 _IDENTITY = (

@@ -1,6 +1,7 @@
 """The sentence on the frame, as a film shows it: white words on a dark bar along the bottom, wrapped, never cut."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,10 @@ def wrap(text: str, width: float, width_of: Callable[[str], float]) -> list[str]
     return [*lines, line] if line else lines
 
 
+def _width(width_of: Callable[[str, float], float], points: float, part: str) -> float:
+    return width_of(part, points)
+
+
 def typeset(text: str, frame: Box, width_of: Callable[[str, float], float]) -> tuple[list[str], float, Box]:
     """Choose lines, size in points at zoom 1, and the bar that holds them.
 
@@ -41,7 +46,7 @@ def typeset(text: str, frame: Box, width_of: Callable[[str, float], float]) -> t
     """
     points = frame.width / CHARACTERS / 0.54 / PIXELS_PER_POINT
     while True:
-        lines = wrap(text, 0.92 * frame.width, lambda part, points=points: width_of(part, points))
+        lines = wrap(text, 0.92 * frame.width, partial(_width, width_of, points))
         line_height = points * PIXELS_PER_POINT * 1.3
         height = (len(lines) + 0.7) * line_height
         if height <= 0.5 * frame.height or points < 0.2 * frame.width / CHARACTERS:
