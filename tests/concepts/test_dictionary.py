@@ -1,5 +1,6 @@
 """Dictionaries encode as their formula says, and heatmaps point at what is there."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_neurrator.concepts.dictionary import Dictionary, load_dictionary
-from napari_neurrator.concepts.ranking import top_concepts
+from napari_neurrator.concepts.ranking import UsualActivation, top_concepts
 from napari_neurrator.errors import NeurratorError
 
 
@@ -60,8 +61,8 @@ def test_the_tiny_dictionary_rebuilds_patches_and_names_what_is_there(tiny, towe
     rebuilt = dictionary.decode(active)
     unexplained = (rebuilt - grids).square().sum() / (grids - grids.mean((0, 1))).square().sum()
     assert unexplained < 0.35
-    ranked = top_concepts(dictionary, active, 6)
-    assert all(a.strength >= b.strength for concepts in ranked for a, b in zip(concepts, concepts[1:], strict=False))
+    ranked = top_concepts(dictionary, active, 6, UsualActivation.of(active.totals()))
+    assert all(a.strength >= b.strength for concepts in ranked for a, b in itertools.pairwise(concepts))
     expected = ["tiger", "bus", "penguin", "balloon", "house", "bee"]
     found = [kind in {concept.name for concept in concepts} for kind, concepts in zip(expected, ranked, strict=True)]
     assert sum(found) >= 4, [[concept.name for concept in concepts] for concepts in ranked]

@@ -53,7 +53,9 @@ def test_more_units_know_more(fitted):
     for n in (1, 4, 24):
         units = torch.arange(n)
         with torch.inference_mode():
-            right.append(float((posterior(block_features(counts, 2)[:, :, units], units).argmax(1) == states).float().mean()))
+            right.append(
+                float((posterior(block_features(counts, 2)[:, :, units], units).argmax(1) == states).float().mean())
+            )
     assert right[0] < right[1] < right[2]
     assert right[2] > 0.9
 

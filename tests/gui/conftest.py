@@ -7,25 +7,23 @@ from functools import partial
 
 import pytest
 
-if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-    collect_ignore_glob = ["test_window*.py"]
 
-
-def pytest_collection_modifyitems(items):
-    reason = ""
+def no_window() -> str:
+    """Say why no window can be shown here, or nothing."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "there is no display: run the window's tests under xvfb-run"
     try:
         import qtpy.QtWidgets  # noqa: F401
     except Exception as error:
-        reason = f"there is no Qt here ({error})"
+        return f"there is no Qt here: {error}"
+    return ""
+
+
+def pytest_collection_modifyitems(items):
+    reason = no_window()
     for item in items:
-        if reason and "gui" in str(item.path):
+        if reason and item.path.name.startswith("test_window"):
             item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def pytest_report_header():
-    if "collect_ignore_glob" in globals():
-        return "tests/gui: the window's tests are left out, for there is no display; run them under xvfb-run"
-    return None
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ def rows_of(workspace, probe, region):
 
 def lasso(workspace, rows, modifier=None):
     workspace.session.lassoing = True
-    path = mouse.ring(workspace.layers.positions[rows], 0.8 * workspace.layers.diameter)
+    # napari sets a vertex every 10 pixels, so a lasso is no finer than that
+    path = mouse.ring(workspace.layers.positions[rows], 10 / mouse.compat.zoom(workspace.viewer), 30)
     mouse.draw(workspace.viewer, path, modifier)
     mouse.settle(50)
     return path

@@ -31,7 +31,9 @@ def test_injection_equals_the_pixel_route_for_a_batch(tower, language, pictures,
 
 def test_narrate_is_the_pixel_route_in_words(tower, language, pictures):
     said = language.narrate(tower.grids(pictures), max_new_tokens=40)
-    assert said == [text.strip() for text in tokens(language, language.narrate_pixels(tower.pixels(pictures), max_new_tokens=40))]
+    assert said == [
+        text.strip() for text in tokens(language, language.narrate_pixels(tower.pixels(pictures), max_new_tokens=40))
+    ]
 
 
 def test_a_wrong_patch_changes_the_words(tower, language, pictures):
@@ -55,7 +57,9 @@ def test_stopping_takes_effect_within_a_token(tower, language, pictures):
     heard: list[str] = []
     with pytest.raises(Stopped):
         language.narrate(
-            tower.grids(pictures[:1]), on_piece=lambda _, piece: heard.append(piece), should_stop=lambda: len(heard) >= 2
+            tower.grids(pictures[:1]),
+            on_piece=lambda _, piece: heard.append(piece),
+            should_stop=lambda: len(heard) >= 2,
         )
     assert len(heard) <= 3
 

@@ -9,7 +9,10 @@ from napari_neurrator.recording.stimulus.gratings import GratingStimulus
 
 
 def stimulus(orientations, tf=2.0):
-    rows = [{"frame": i, "orientation": o, "temporal_frequency": tf, "start_time": i, "stop_time": i + 1.0} for i, o in enumerate(orientations)]
+    rows = [
+        {"frame": i, "orientation": o, "temporal_frequency": tf, "start_time": i, "stop_time": i + 1.0}
+        for i, o in enumerate(orientations)
+    ]
     return GratingStimulus(pd.DataFrame(rows))
 
 

@@ -43,7 +43,7 @@ def test_query_typos_name_the_columns_and_empty_selections_the_values(small_samp
         recording.select_units('regoin == "VISp"')
     with pytest.raises(NeurratorError, match="VISp"):
         recording.select_units('region == "V1"')
-    for bad in ('region ==', '@__import__("os")', "y_um", "().__class__"):
+    for bad in ("region ==", '@__import__("os")', "y_um", "().__class__"):
         with pytest.raises(NeurratorError):
             recording.select_units(bad)
 
@@ -118,7 +118,9 @@ def phy_folder(folder: Path, params: str = "sample_rate = 30000.\ndtype = 'int16
     np.save(folder / "templates.npy", templates)
     np.save(folder / "channel_positions.npy", positions)
     np.save(folder / "channel_map.npy", np.arange(16))
-    pd.DataFrame({"cluster_id": range(4), "group": ["good"] * 4}).to_csv(folder / "cluster_group.tsv", sep="\t", index=False)
+    pd.DataFrame({"cluster_id": range(4), "group": ["good"] * 4}).to_csv(
+        folder / "cluster_group.tsv", sep="\t", index=False
+    )
     return folder
 
 
@@ -157,8 +159,12 @@ def test_any_sorting_of_spikeinterface_becomes_a_recording():
     from spikeinterface.core import NumpySorting
 
     sorting = NumpySorting.from_unit_dict({"u1": np.array([30, 60]), "u2": np.array([90])}, sampling_frequency=30_000)
-    shown = pd.DataFrame({"stimulus": "film", "start_time": [0.0, 1.0, 2.0], "stop_time": [1.0, 2.0, 3.0], "frame": [0, -1, 0]})
-    recording = Recording.from_sorting(sorting, presentations=shown, units=pd.DataFrame({"y_um": [5.0, 6.0]}, index=["u1", "u2"]))
+    shown = pd.DataFrame(
+        {"stimulus": "film", "start_time": [0.0, 1.0, 2.0], "stop_time": [1.0, 2.0, 3.0], "frame": [0, -1, 0]}
+    )
+    recording = Recording.from_sorting(
+        sorting, presentations=shown, units=pd.DataFrame({"y_um": [5.0, 6.0]}, index=["u1", "u2"])
+    )
     assert recording.presentations["repeat"].tolist() == [0, 0, 1]
     assert recording.stimuli().iloc[0].to_dict() | {"frames": 1, "repeats": 2} == recording.stimuli().iloc[0].to_dict()
     np.testing.assert_allclose(recording.spikes.times("u1"), [0.001, 0.002])
@@ -184,7 +190,9 @@ def test_the_real_grating_session():
     table = moments(recording, name, stimulus)
     assert len(table) == 598
     for row in table.iloc[:20].itertuples():
-        assert stimulus.describe(row.frame)["orientation"] == recording.presentations.loc[row.presentation, "orientation"]
+        assert (
+            stimulus.describe(row.frame)["orientation"] == recording.presentations.loc[row.presentation, "orientation"]
+        )
 
 
 def test_the_real_kilosort_folder():

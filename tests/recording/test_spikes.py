@@ -11,7 +11,9 @@ from napari_neurrator.recording import SpikeTrains
 times = st.lists(st.floats(-5, 5, allow_nan=False), max_size=40)
 
 
-@given(trains=st.lists(times, min_size=1, max_size=4), starts=st.lists(st.floats(-6, 6), max_size=6), n=st.integers(1, 7))
+@given(
+    trains=st.lists(times, min_size=1, max_size=4), starts=st.lists(st.floats(-6, 6), max_size=6), n=st.integers(1, 7)
+)
 @settings(max_examples=150, deadline=None)
 def test_counts_are_those_of_a_loop(trains, starts, n):
     width = 0.25

@@ -20,7 +20,13 @@ def test_the_same_seed_makes_the_same_session(tmp_path, monkeypatch):
         monkeypatch.setenv("NEURRATOR_CACHE", str(tmp_path / name))
         file = make_sample(spec)
         recording = open_recording(file)
-        contents.append((recording.units, recording.spikes.times(recording.unit_ids[5]), (file.parent / "natural_movie_one.mp4").read_bytes()))
+        contents.append(
+            (
+                recording.units,
+                recording.spikes.times(recording.unit_ids[5]),
+                (file.parent / "natural_movie_one.mp4").read_bytes(),
+            )
+        )
     assert contents[0][0].equals(contents[1][0])
     np.testing.assert_array_equal(contents[0][1], contents[1][1])
     assert contents[0][2] == contents[1][2]
@@ -106,7 +112,19 @@ def test_the_file_is_in_allens_layout_and_valid(small_sample):
         assert {"id", "spike_times", "spike_times_index", "peak_channel_id", "quality", "isi_violations", "amplitude_cutoff", "presence_ratio",
                 "firing_rate", "snr", "waveform_duration"} <= set(file["units"])  # fmt: skip
         electrodes = file["general/extracellular_ephys/electrodes"]
-        assert {"location", "probe_id", "probe_vertical_position", "probe_horizontal_position", "local_index", "valid_data", "x", "y", "z"} <= set(electrodes)
-        assert {"start_time", "stop_time", "frame", "stimulus_block"} <= set(file["intervals/natural_movie_one_presentations"])
+        assert {
+            "location",
+            "probe_id",
+            "probe_vertical_position",
+            "probe_horizontal_position",
+            "local_index",
+            "valid_data",
+            "x",
+            "y",
+            "z",
+        } <= set(electrodes)
+        assert {"start_time", "stop_time", "frame", "stimulus_block"} <= set(
+            file["intervals/natural_movie_one_presentations"]
+        )
     with NWBHDF5IO(str(small_sample), "r", load_namespaces=True) as io:
         assert validate(io=io) == []

@@ -15,8 +15,6 @@ from PIL import Image
 
 from napari_neurrator.recording.sample.captions import (
     caption,
-    named_objects,
-    side,
     stripes_caption,
     with_article,
 )
@@ -80,6 +78,11 @@ def clip_crop(frame: np.ndarray) -> np.ndarray:
     return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
+def _box_in_crop(actor: Actor) -> list[float]:
+    """Return left, top, width, height of an actor placed in the crop, in pixels of the cropped picture."""
+    return [round(value * SIDE / FRAME[1], 1) for value in bounding_box(actor, (FRAME[1], FRAME[1]))]
+
+
 def _block(seed: int) -> tuple[np.ndarray, list[dict]]:
     rng = np.random.default_rng([20260000, seed])
     images, items = [], []
@@ -89,23 +92,31 @@ def _block(seed: int) -> tuple[np.ndarray, list[dict]]:
         draw = rng.uniform()
         if draw < 0.12:
             image, text = grating(rng)
-            objects, where = text.rstrip("."), text
+            objects, where, seen = text.rstrip("."), text, []
         elif draw < 0.135:
             image = np.full((SIDE, SIDE, 3), rng.integers(90, 165), dtype=np.uint8)
-            text, objects, where = GREY_CAPTION, "nothing", GREY_CAPTION
+            text, objects, where, seen = GREY_CAPTION, "nothing", GREY_CAPTION, []
         else:
             actors = [] if draw < 0.155 else random_actors(rng)
             image = clip_crop(scenery.render(float(rng.uniform()), actors, float(rng.uniform(0, 3))))
             # The crop shows the central square: the side is that of the crop.
             seen = [
-                Actor(a.kind, (a.x * FRAME[0] - (FRAME[0] - FRAME[1]) / 2) / FRAME[1], a.y, a.height) for a in actors
+                Actor(a.kind, (a.x * FRAME[0] - (FRAME[0] - FRAME[1]) / 2) / FRAME[1], a.y, a.height, a.flip, a.tilt)
+                for a in actors
             ]
             text = caption(seen, place, night)
             names = [with_article(a.kind) for a in sorted(seen, key=lambda a: a.x)]
             objects = " and ".join(names) or "nothing"
             where = caption([], place, night).removeprefix("nothing ")
         images.append(image)
-        items.append({"caption": text, "objects": objects + ("" if objects.endswith(".") else "."), "where": where})
+        items.append(
+            {
+                "caption": text,
+                "objects": objects + ("" if objects.endswith(".") else "."),
+                "where": where,
+                "boxes": [[actor.kind, *_box_in_crop(actor)] for actor in seen],
+            }
+        )
     return np.stack(images), items
 
 
@@ -131,8 +142,6 @@ def main() -> None:
             file.writelines(json.dumps(item) + "\n" for item in items)
     images.flush()
 
-
-__all__ = ["GREY_CAPTION", "SIDE", "named_objects", "side"]
 
 if __name__ == "__main__":
     main()

@@ -14,14 +14,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from napari_neurrator.concepts.dictionary import Dictionary
-from napari_neurrator.concepts.naming import name_features
 from napari_neurrator.profiles import load_profile
-from napari_neurrator.recording.sample.captions import STRIPES, caption, with_article
+from napari_neurrator.recording.sample.captions import STRIPES
 from napari_neurrator.recording.sample.objects import KINDS
-from napari_neurrator.recording.sample.scenery import PLACES, Actor
+from napari_neurrator.recording.sample.scenery import PLACES
 from napari_neurrator.vision.tower import VisionTower
 
-from .corpus import GREY_CAPTION
+from .corpus import GREY_CAPTION, SIDE
+
+PATCH = SIDE // 12
 
 
 class TopK(L.LightningModule):
@@ -72,39 +73,88 @@ class TopK(L.LightningModule):
         }
 
 
-def vocabulary() -> dict[str, list[str]]:
-    """Return each concept's name and the captions whose mean embedding stands for it."""
-    phrases: dict[str, list[str]] = {}
-    scenes = [(place, night) for place in PLACES for night in (False, True)]
-    for kind in KINDS:
-        phrases[kind] = [
-            caption([Actor(kind, x, 0.9, 0.3)], place, night) for place, night in scenes for x in (0.2, 0.5, 0.8)
-        ]
-    everyone = [Actor(kind, 0.5, 0.9, 0.3) for kind in KINDS]
-    for place in PLACES:
-        phrases[place] = [caption([actor], place, night) for actor in everyone for night in (False, True)]
-    phrases["night"] = [caption([actor], place, True) for actor in everyone for place in PLACES]
-    phrases["daylight"] = [caption([actor], place, False) for actor in everyone for place in PLACES]
-    for name in STRIPES.values():
-        phrases[f"stripes {name}" if "leaning" in name else f"{name} stripes"] = [
-            f"stripes {name}." if "leaning" in name else f"{name} stripes."
-        ]
-    phrases["plain grey"] = [GREY_CAPTION]
-    return phrases
+def informative(grids: torch.Tensor) -> torch.Tensor:
+    """Return a weight for every patch: how far it lies from what is usual at its place, the commonest directions (backgrounds) left out.
+
+    Most patches are sky or ground. Without weights the dictionary spends its features on them.
+    """
+    unusual = (grids.float() - grids.float().mean(0)).flatten(0, 1)
+    sample = unusual[torch.randperm(len(unusual))[:30_000]]
+    common = torch.linalg.svd(sample, full_matrices=False).Vh[:8]
+    weight = (unusual - (unusual @ common.T) @ common).square().sum(1)
+    return weight.clamp(max=weight[torch.randperm(len(weight))[:100_000]].quantile(0.99))
 
 
-def holds(concept: str, text: str) -> bool:
-    """Tell whether a caption speaks of a concept."""
-    words = {"daylight": "by day", "night": "at night", "beach": "on the beach"}.get(concept, concept)
-    return words in text if " " in words else with_article(words) in text or f"in the {words}" in text
+SCENES = {
+    **{place: (f"the {place} by", f"the {place} at") for place in PLACES},
+    "daylight": ("by day",),
+    "night": ("at night",),
+    **{
+        (f"stripes {name}" if "leaning" in name else f"{name} stripes"): (f"stripes {name}", f"{name} stripes")
+        for name in STRIPES.values()
+    },
+    "plain grey": (GREY_CAPTION,),
+}
+
+
+def name_feature(heat: torch.Tensor, items: list[dict], side: int, top: int = 24) -> dict:
+    """Name one feature by what lies under its peak in the pictures that drive it most.
+
+    Parameters
+    ----------
+    heat : torch.Tensor
+        Activation by picture and patch, (picture, patch).
+    items : list of dict
+        Captions and object boxes of the pictures.
+    side : int
+        Patches in a row.
+    top : int
+        Pictures that are looked at.
+
+    Returns
+    -------
+    dict
+        ``name``: an object whose box the peak lies in, else a place, time or pattern that the captions share; "" where none holds for half of
+        the pictures. ``score``: the share of the pictures for which the name holds.
+    """
+    peaks = heat.max(1)
+    order = peaks.values.topk(min(top, len(heat))).indices
+    order = order[peaks.values[order] > 0]
+    if len(order) < top // 2:
+        return {"name": "", "score": 0.0}
+    votes: dict[str, int] = {}
+    for row in order.tolist():
+        patch = int(peaks.indices[row])
+        x, y = (patch % side + 0.5) * PATCH, (patch // side + 0.5) * PATCH
+        for kind in {
+            kind
+            for kind, left, above, width, height in items[row]["boxes"]
+            if left <= x <= left + width and above <= y <= above + height
+        }:
+            votes[kind] = votes.get(kind, 0) + 1
+    kind = max(votes, key=lambda key: votes[key], default="")
+    if kind and votes[kind] >= 0.5 * len(order):
+        return {"name": kind, "score": round(votes[kind] / len(order), 3)}
+    shares = {
+        name: np.mean([any(p in items[row]["caption"] for p in phrases) for row in order.tolist()])
+        for name, phrases in SCENES.items()
+    }
+    # Rare scenes first: half of all pictures are by day, so "daylight" has to hold for nearly all of a feature's pictures.
+    need = {"daylight": 0.95, "night": 0.95}
+    fitting = [name for name, share in shares.items() if share >= need.get(name, 0.7)]
+    best = max(fitting, key=lambda name: (name not in need, shares[name]), default="")
+    return {"name": best, "score": round(float(shares[best]), 3) if best else 0.0}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--profile", type=Path, required=True)
+    parser.add_argument(
+        "--named-on", type=Path, required=True, help="another corpus, with boxes, on which the features are named"
+    )
     parser.add_argument("--pictures", type=int, default=6000)
-    parser.add_argument("--features", type=int, default=1024)
+    parser.add_argument("--features", type=int, default=1536)
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--steps", type=int, default=4000)
     arguments = parser.parse_args()
@@ -112,24 +162,20 @@ def main() -> None:
     profile = load_profile(str(arguments.profile))
     tower = VisionTower(profile)
     images = np.load(arguments.corpus / "images.npy", mmap_mode="r")
-    texts = [
-        json.loads(line)["caption"]
-        for line in (arguments.corpus / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    rows = np.sort(np.random.default_rng(0).choice(len(images), arguments.pictures, replace=False))
-    parts = [tower.grids_and_embeddings(images[rows[start : start + 50]]) for start in range(0, len(rows), 50)]
-    grids = torch.cat([grid.half() for grid, _ in parts])
-    pictures = torch.cat([embedding for _, embedding in parts])
+    rows = np.sort(np.random.default_rng(0).choice(len(images), min(arguments.pictures, len(images)), replace=False))
+    grids = torch.cat([tower.grids(images[rows[start : start + 50]]).half() for start in range(0, len(rows), 50)])
     patches = grids.flatten(0, 1)
+    chance = torch.cumsum(informative(grids).double(), 0)
+    chance /= chance[-1].clone()
     sample = patches[torch.randperm(len(patches))[:50_000]].float()
     centre, scale = sample.mean(0), float((sample - sample.mean(0)).norm(dim=1).mean())
-
     training = TopK(tower.width, arguments.features, arguments.k, centre, scale, arguments.steps)
 
     class Patches(torch.utils.data.IterableDataset):
         def __iter__(self):
             while True:
-                yield patches[torch.randint(len(patches), (2048,))].float()
+                chosen = torch.searchsorted(chance, torch.rand(1536, dtype=torch.float64)).clamp(max=len(patches) - 1)
+                yield patches[torch.cat([chosen, torch.randint(len(patches), (512,))])].float()
 
     trainer = L.Trainer(
         max_steps=arguments.steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -139,13 +185,15 @@ def main() -> None:
     folder = arguments.profile / "dictionary"
     folder.mkdir(exist_ok=True)
     weights = {
-        # The scale of the patch vectors goes into the biases and the decoder, so that the file needs no normaliser.
-        "W_enc": training.W_enc.detach(),
-        "W_dec": training.W_dec.detach(),
-        "b_enc": training.b_enc.detach() * scale,
-        "b_dec": training.b_dec.detach() * scale,
-        "mean_activation": torch.zeros(arguments.features),
+        # The scale of the patch vectors goes into the biases, so that the file needs no normaliser.
+        "W_enc": training.W_enc,
+        "W_dec": training.W_dec,
+        "b_enc": training.b_enc * scale,
+        "b_dec": training.b_dec * scale,
     }
+    save_file(
+        {key: value.detach().half().contiguous() for key, value in weights.items()}, folder / "sae_weights.safetensors"
+    )
     config = {
         "architecture": "topk",
         "d_in": tower.width,
@@ -159,39 +207,28 @@ def main() -> None:
         "hook_layer": profile.vision.layer,
     }
     (folder / "cfg.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    _name(Dictionary(folder), tower, arguments.named_on)
 
-    def write() -> None:
-        save_file(
-            {key: value.half().contiguous() for key, value in weights.items()},
-            folder / "sae_weights.safetensors",
-        )
 
-    write()
-    dictionary = Dictionary(folder)
-    totals = torch.cat(
-        [dictionary.encode(grids[start : start + 50].float()).totals() for start in range(0, len(grids), 50)]
-    )
-    weights["mean_activation"] = totals.mean(0)
-    write()
-
-    phrases = vocabulary()
-    axes = torch.stack(
-        [torch.nn.functional.normalize(tower.embed_phrases(group).mean(0), dim=0) for group in phrases.values()]
-    )
-    names = name_features(totals, pictures, axes, list(phrases))
-    for feature, entry in enumerate(names):
-        strongest = totals[:, feature].topk(24).indices.tolist()
-        # How many of the feature's strongest pictures really show what it is called: the names' own evidence.
-        entry["purity"] = (
-            round(float(np.mean([holds(entry["name"], texts[rows[row]]) for row in strongest])), 3)
-            if entry["name"]
-            else 0.0
-        )
-    (folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
-    alive = [entry for entry in names if entry["name"]]
+def _name(dictionary: Dictionary, tower: VisionTower, corpus: Path) -> None:
+    images = np.load(corpus / "images.npy", mmap_mode="r")
+    items = [json.loads(line) for line in (corpus / "items.jsonl").read_text(encoding="utf-8").splitlines()]
+    heat = torch.zeros(len(images), tower.n_patches, dictionary.n_features, dtype=torch.float16)
+    error = total = 0.0
+    for start in range(0, len(images), 50):
+        grids = tower.grids(images[start : start + 50])
+        active = dictionary.encode(grids)
+        heat[start : start + 50].scatter_(2, active.features, active.values.half())
+        error += float((dictionary.decode(active) - grids).square().sum())
+        total += float((grids - grids.mean((0, 1))).square().sum())
+    names = [
+        name_feature(heat[:, :, feature].float(), items, tower.columns) for feature in range(dictionary.n_features)
+    ]
+    (dictionary.folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
+    named = [entry for entry in names if entry["name"]]
     print(
-        f"{len(alive)} of {len(names)} features alive; median purity of names {np.median([e['purity'] for e in alive]):.2f}; "
-        f"{len({e['name'] for e in alive})} of {len(phrases)} concepts named"
+        f"unexplained variance {error / total:.3f}; {len(named)} of {len(names)} features named, with {len({e['name'] for e in named})} names "
+        f"({len({e['name'] for e in named} & set(KINDS))} of {len(KINDS)} objects); a name holds for {np.mean([e['score'] for e in named]):.2f} of a feature's pictures"
     )
 
 

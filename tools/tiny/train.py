@@ -247,6 +247,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="go on from the clip/ and llava/ in this folder")
     parser.add_argument("--checkpoints", type=Path, required=True)
     arguments = parser.parse_args()
     L.seed_everything(arguments.seed)
@@ -256,6 +257,12 @@ def main() -> None:
     texts += [" " + item["caption"] for item in batches.items[:20_000]]
     texts += [PROMPT.format(question=question).replace("<image>", "") for question, _ in QUESTIONS.values()] * 500
     training = TinyTraining(make_tokenizer(texts), arguments.steps, arguments.rate)
+    if arguments.start:
+        training.clip.load_state_dict(
+            CLIPModel.from_pretrained(arguments.start / "clip", dtype=torch.float32).state_dict()
+        )
+        llava = LlavaForConditionalGeneration.from_pretrained(arguments.start / "llava", dtype=torch.float32)
+        training.llava.load_state_dict(llava.state_dict())
     trainer = L.Trainer(
         max_steps=arguments.steps, accelerator="auto", logger=False, gradient_clip_val=1.0, enable_progress_bar=False, enable_model_summary=False,
         callbacks=[L.pytorch.callbacks.ModelCheckpoint(arguments.checkpoints, every_n_train_steps=250, save_last=True, save_weights_only=True)],

@@ -11,13 +11,14 @@ import torch
 from torch.nn import functional as F
 
 from ..concepts.dictionary import load_dictionary
-from ..concepts.ranking import top_concepts
+from ..concepts.ranking import UsualActivation, top_concepts
 from ..decoding.decoder import Decoder
 from ..decoding.fit import fit_decoder
 from ..errors import NeurratorError, Stopped
 from ..language.narrator import LanguageModel
 from ..profiles import Profile, load_profile
-from ..vision.tower import VisionTower, weights_fingerprint
+from ..vision.fingerprint import weights_fingerprint
+from ..vision.tower import VisionTower
 from . import protocol as p
 
 Emit = Callable[[p.Event], None]
@@ -59,7 +60,7 @@ class _Fitted:
 
     decoder: Decoder
     stamp: int
-    concept_baseline: torch.Tensor | None = None
+    usual_activation: UsualActivation | None = None
     prior_sentences: dict[str | None, str] = field(default_factory=dict)
 
 
@@ -153,8 +154,8 @@ class Engine:
         start: int,
     ) -> None:
         dictionary = models.dictionary
-        baseline = self._concept_baseline(fitted, models)
-        ranked = top_concepts(dictionary, dictionary.encode(grids), request.n_concepts, baseline)
+        usual = self._usual_activation(fitted, models)
+        ranked = top_concepts(dictionary, dictionary.encode(grids), request.n_concepts, usual)
         shape = (models.tower.rows, models.tower.columns)
         for number, concepts in enumerate(ranked):
             described = [
@@ -247,16 +248,17 @@ class Engine:
             )[0]
         return fitted.prior_sentences[question]
 
-    def _concept_baseline(self, fitted: _Fitted, models: _Models) -> torch.Tensor:
-        if fitted.concept_baseline is None:
+    def _usual_activation(self, fitted: _Fitted, models: _Models) -> UsualActivation:
+        if fitted.usual_activation is None:
             coefficients = fitted.decoder.basis.coefficients
-            chosen = torch.linspace(0, len(coefficients) - 1, min(_BASELINE_FRAMES, len(coefficients))).round().long()
-            sums = [
+            n = min(_BASELINE_FRAMES, len(coefficients))
+            chosen = torch.linspace(0, len(coefficients) - 1, n).round().long()
+            totals = [
                 models.dictionary.encode(fitted.decoder.basis.grids(coefficients[row : row + 1])).totals()
                 for row in chosen
             ]
-            fitted.concept_baseline = torch.cat(sums).mean(0)
-        return fitted.concept_baseline
+            fitted.usual_activation = UsualActivation.of(torch.cat(totals))
+        return fitted.usual_activation
 
     def _models_of(self, profile: str) -> _Models:
         if profile not in self._models:
@@ -276,6 +278,6 @@ class Engine:
         fitted = self._decoder(decoder)
         models = self._models_of(fitted.decoder.info.profile)
         if models.dictionary is not None:
-            self._concept_baseline(fitted, models)
+            self._usual_activation(fitted, models)
         models.language.narrate(fitted.decoder.prior_grid[None], None, 2)
         _ = models.tower

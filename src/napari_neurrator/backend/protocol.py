@@ -96,11 +96,11 @@ class Progress(_Event):
 
 
 class Concept(_Message):
-    """One dictionary feature on one moment."""
+    """One concept of the dictionary at one moment."""
 
     feature: int
     name: str
-    strength: float = Field(description="summed activation over the patches, less the feature's mean over frames")
+    strength: float = Field(description="how far it stands above what is usual in the session, standard deviations")
     heatmap: PackedArray = Field(description="float32 (rows, columns) activation by patch")
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+_PROFILE = "tiny"
+
 
 def demo(
     out: Annotated[
@@ -22,33 +24,41 @@ def demo(
     where there is none, and viewer.png, narrations.jsonl and summary.json are written.
     """
     from ..config import FitConfig
-    from ..decoding import decoder_info, default_decoder_folder
+    from ..decoding import default_decoder_folder
     from ..decoding.fit import fit_decoder
     from ..demo import has_display, run_headless, write_results
-    from ..errors import NeurratorError
-    from ..recording.sample import open_sample
+    from ..recording.sample import STIMULUS, make_sample
     from .progress import progress_bars
 
     began = time.perf_counter()
     folder = Path(out or "neurrator-demo").expanduser().resolve()
     with progress_bars() as report:
-        recording = open_sample(progress=report)
-        stimulus = str(recording.stimuli()["stimulus"].iloc[0])
-        stimulus = "natural_movie_one" if "natural_movie_one" in set(recording.stimuli()["stimulus"]) else stimulus
-        decoder = default_decoder_folder(recording.name, stimulus, "tiny")
-        try:
-            decoder_info(decoder)
-        except NeurratorError:
-            fit_decoder(FitConfig(recording="sample", stimulus=stimulus), decoder, report)
-    del recording
+        sample = make_sample(on_progress=report)
+        decoder = default_decoder_folder(sample.stem, STIMULUS, _PROFILE)
+        if not _is_current(decoder):
+            fit_decoder(FitConfig(recording="sample", stimulus=STIMULUS, profile=_PROFILE), decoder, report)
     if has_display() and not no_window and out is None:
         from ..gui.launch import launch
 
-        launch("sample", stimulus=stimulus, decoder=str(decoder), block=True)
+        launch("sample", stimulus=STIMULUS, decoder=str(decoder), block=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
     print("Driving a real window: opening the session, drawing a lasso, narrating…", flush=True)
-    result = run_headless(str(decoder), stimulus, folder)
+    result = run_headless(str(decoder), STIMULUS, folder)
     write_results(result, folder, seconds=time.perf_counter() - began)
     print(f"{len(result['unit_ids'])} units of {', '.join(result['regions'])} say: {result['text']}")
     print(f"Pictures and narrations are in {folder}: viewer.png, narrations.jsonl, summary.json.")
+
+
+def _is_current(decoder: Path) -> bool:
+    """Tell whether the demonstration's decoder is there and was fitted with the models of this version."""
+    from ..decoding import decoder_info
+    from ..errors import NeurratorError
+    from ..profiles import load_profile
+    from ..vision.fingerprint import weights_fingerprint
+
+    profile = load_profile(_PROFILE)
+    try:
+        return decoder_info(decoder).patch_space == weights_fingerprint(profile, profile.vision.model)
+    except NeurratorError:
+        return False

@@ -49,8 +49,7 @@ class Dictionary:
     Parameters
     ----------
     folder : path-like
-        With ``cfg.json`` and ``sae_weights.safetensors`` as SAELens writes them, and maybe ``names.json`` and ``mean_activation`` among the
-        weights.
+        With ``cfg.json`` and ``sae_weights.safetensors`` as SAELens writes them, and maybe ``names.json``.
 
     Raises
     ------
@@ -77,9 +76,6 @@ class Dictionary:
             )
         self.W_enc, self.W_dec, self.b_enc, self.b_dec = (weights[key].float() for key in _WEIGHTS)
         self.threshold = weights["threshold"].float() if "threshold" in weights else None
-        self.mean_activation = (
-            weights["mean_activation"].float() if "mean_activation" in weights else torch.zeros(self.n_features)
-        )
         self.folder = folder
 
     @property
@@ -99,7 +95,7 @@ class Dictionary:
 
     @cached_property
     def names(self) -> list[dict]:
-        """What the features are called: for each ``name`` and ``score`` (how well it fits, see `naming`)."""
+        """What the features are called: for each ``name`` ("" where none fits) and ``score`` (the share of its evidence)."""
         file = self.folder / "names.json"
         if not file.is_file():
             return [{"name": f"feature {i}", "score": 0.0} for i in range(self.n_features)]

@@ -16,11 +16,11 @@ The decoded grid is the posterior mean of the grids, which is the estimate of le
 :math:`\tau`, a smooth function of the subset's size and information, is calibrated on showings that the model was not fitted on.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-import itertools
 
 
 def block_features(counts: torch.Tensor, blocks: int) -> torch.Tensor:

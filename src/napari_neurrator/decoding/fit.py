@@ -11,7 +11,7 @@ from ..config import FitConfig
 from ..errors import NeurratorError
 from ..profiles import load_profile
 from ..vision.cache import patch_grids
-from ..vision.tower import weights_fingerprint
+from ..vision.fingerprint import weights_fingerprint
 from .basis import GridBasis
 from .bayes import EncodingModel, SubsetPosterior, block_features
 from .calibration import calibrate

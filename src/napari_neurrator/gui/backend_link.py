@@ -8,11 +8,13 @@ from ..backend.protocol import Event, Failed, FitRequest, NarrationRequest
 from .threads import MainThread
 
 
-def in_process_backend() -> Backend:
-    """Make the backend that works in this process. Imports torch, so not called before somebody asks for work."""
-    from ..backend.local import InProcessBackend
+def child_process_backend() -> Backend:
+    """Start the backend that works in a child process: torch in the window's own process would slow it down, and can crash beside OpenGL."""
+    from ..backend.process import ProcessBackend
 
-    return InProcessBackend()
+    backend = ProcessBackend()
+    backend.prepare()
+    return backend
 
 
 class BackendLink:
@@ -26,7 +28,7 @@ class BackendLink:
         Makes the backend on first use, in a thread of this object.
     """
 
-    def __init__(self, main: MainThread, make: Callable[[], Backend] = in_process_backend) -> None:
+    def __init__(self, main: MainThread, make: Callable[[], Backend] = child_process_backend) -> None:
         self._main, self._make = main, make
         self._backend: Backend | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="neurrator-backend")

@@ -121,7 +121,9 @@ def drive_demo(
 
         session.events.selected.connect(lambda _: marks.setdefault("selection", time.perf_counter()))
         session.events.result.connect(on_result)
-        path = mouse.ring(workspace.layers.positions[rows], 0.9 * workspace.layers.diameter)
+        path = mouse.ring(
+            workspace.layers.positions[rows], max(0.9 * workspace.layers.diameter, 9 / compat.zoom(viewer))
+        )
         released = mouse.draw(viewer, path)
         wait(lambda: bool(session.selected), "the lasso")
         progress("Waiting for the sentence")

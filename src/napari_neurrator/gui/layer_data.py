@@ -76,7 +76,7 @@ def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
     return (shapes, options, "shapes")
 
 
-def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str = "") -> LayerTuple:
+def labels(layout: Layout, colours: dict[str, str], width_of: Any, firing: bool = True) -> LayerTuple:
     """Return every word of the scene as the text of invisible points that grow with the picture.
 
     Parameters
@@ -87,17 +87,17 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, caption: str 
         Colour of each region.
     width_of : callable
         ``(text, points) -> width`` of text at zoom 1.
-    caption : str
-        What stands above the frame (the first point).
+    firing : bool
+        Whether the size of a dot says how much it fires.
+
+    The first point is the caption above the frame, which the slider changes.
     """
     points = label_points(layout)
     unit = layout.panel.height
     half = 0.5 * points * PIXELS_PER_POINT
     rows: list[tuple[float, float, str, str]] = []
-    rows.append(
-        (layout.frame.top - 1.5 * half, layout.frame.left + width_of(caption, points) / 2, caption, styles.TEXT)
-    )
-    note = "each dot is a neuron on its probe; the larger, the more it fires now"
+    rows.append((layout.frame.top - 1.5 * half, layout.frame.left, "", styles.TEXT))
+    note = "each dot is a neuron on its probe" + ("; the larger, the more it fires now" if firing else "")
     left = layout.shanks[0].box.left if layout.shanks else layout.panel.left
     rows.append((layout.panel.top - 4.6 * half, left + width_of(note, points) / 2, note, styles.QUIET))
     for shank in layout.shanks:

@@ -12,7 +12,8 @@ from . import layer_styles as styles
 from .layout import Layout, lay_out
 from .state import PATCHES, Session
 
-EMPTY_FRAME = (300, 400)
+EMPTY_FRAME = (400, 380)
+"""Stands in for a frame where there is none: its shape gives the probes a tall panel."""
 
 
 class SceneLayers:
@@ -91,7 +92,7 @@ class SceneLayers:
             self._viewer.add_shapes(ndim=2, name=styles.CROP, opacity=1.0, visible=False)
             self._viewer.add_shapes(ndim=2, name=styles.SENTENCE, opacity=1.0, visible=False)
         self._add(layer_data.probes(self.layout, colours))
-        self._add(layer_data.labels(self.layout, colours, compat.text_width))
+        self._add(layer_data.labels(self.layout, colours, compat.text_width, firing=session.moments is not None))
         self._add(layer_data.units(table, self.layout, session.colour_by))
         self._add(layer_data.lasso(self.layout))
         compat.protect_points(layers[styles.UNITS])

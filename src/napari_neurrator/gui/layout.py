@@ -85,11 +85,13 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
     lateral = _column(units, "x_um")
     region = units["region"].astype(str).to_numpy() if "region" in units else np.full(len(units), "")
     names = sorted({str(name) for name in probe})
-    pitch = panel.width / max(1, len(names))
+    # one or two probes are not stretched over the whole panel
+    pitch = panel.width / max(3, len(names))
+    first = (panel.left + panel.right - pitch * len(names)) / 2
     placed = np.isfinite(depth)
     # a dot is as large as the crowd allows, and never a blot
     diameter = float(
-        np.clip(np.sqrt(0.20 * panel.height * panel.width / max(1, len(units))), 0.006, 0.024 * panel.height)
+        np.clip(np.sqrt(0.11 * panel.height * panel.width / max(1, len(units))), 0.006, 0.034 * panel.height)
     )
     diameter = max(diameter, 0.006 * panel.height)
 
@@ -103,7 +105,7 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
         return panel.bottom - margin - (um - low) / (high - low) * (panel.height - 2 * margin)
 
     for i, name in enumerate(names):
-        left = panel.left + i * pitch
+        left = first + i * pitch
         box = Box(panel.top, left + 0.05 * pitch, panel.bottom, left + 0.58 * pitch)
         mine = np.flatnonzero(probe == name)
         here = mine[placed[mine]]

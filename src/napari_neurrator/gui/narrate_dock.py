@@ -67,7 +67,7 @@ class NarrateDock(parts.Listener):
 
         self.repeat = QSpinBox()
         self.repeat.setMinimum(1)
-        self.repeat.setMinimumWidth(124)
+        self.repeat.setMinimumWidth(140)
         self.repeat.setToolTip("Which showing of this frame the spikes are taken from")
         self.repeat.valueChanged.connect(self._on_repeat)
         self.held_out = parts.text(wrap=False)
@@ -98,8 +98,8 @@ class NarrateDock(parts.Listener):
 
         layout.addWidget(parts.line())
         self.asked = parts.text(quiet=True)
-        self.sentence = parts.text(points=15)
-        self.sentence.setStyleSheet("QLabel { font-size: 15pt; padding: 4px 0px 8px 0px; }")
+        self.sentence = parts.text()
+        self.sentence.setStyleSheet("QLabel { font-size: 15pt; padding: 2px 0px 2px 0px; }")
         layout.addWidget(self.asked)
         layout.addWidget(self.sentence)
 

@@ -85,7 +85,7 @@ def heading(words: str) -> QLabel:
     """Make the title of a section."""
     label = text(words.upper(), bold=True, points=8, wrap=False)
     label.setStyleSheet(
-        "QLabel { color: #9aa3ae; font-weight: bold; font-size: 8pt; letter-spacing: 1px; margin-top: 6px; }"
+        "QLabel { color: #9aa3ae; font-weight: bold; font-size: 8pt; letter-spacing: 1px; margin-top: 3px; }"
     )
     return label
 
@@ -118,7 +118,7 @@ def row(*widgets: QWidget | int, spacing: int = 6) -> QWidget:
     return box
 
 
-def column(parent: QWidget, margin: int = 8, spacing: int = 5) -> QVBoxLayout:
+def column(parent: QWidget, margin: int = 8, spacing: int = 4) -> QVBoxLayout:
     """Give `parent` a vertical layout."""
     layout = QVBoxLayout(parent)
     layout.setContentsMargins(margin, margin, margin, margin)

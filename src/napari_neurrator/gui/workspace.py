@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ..backend.client import Backend
 from . import compat
-from .backend_link import BackendLink, in_process_backend
+from .backend_link import BackendLink, child_process_backend
 from .decoders import Decoders
 from .lasso import LassoTool
 from .layers import SceneLayers
@@ -31,7 +31,7 @@ class Workspace:
 
     _by_viewer: ClassVar["weakref.WeakKeyDictionary[Any, Workspace]"] = weakref.WeakKeyDictionary()
 
-    def __init__(self, viewer: Any, make_backend: Callable[[], Backend] = in_process_backend) -> None:
+    def __init__(self, viewer: Any, make_backend: Callable[[], Backend] = child_process_backend) -> None:
         viewer = compat.unwrap(viewer)
         self._viewer = weakref.ref(viewer)
         self.session = Session()
@@ -57,7 +57,7 @@ class Workspace:
         viewer = compat.unwrap(viewer)
         found = cls._by_viewer.get(viewer)
         if found is None or found.closed:
-            found = cls(viewer, make_backend or in_process_backend)
+            found = cls(viewer, make_backend or child_process_backend)
             cls._by_viewer[viewer] = found
         return found
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..paths import cache_folder
 from ..profiles import Profile
+from .fingerprint import weights_fingerprint
 
 if TYPE_CHECKING:
     from ..recording.stimulus import Stimulus
@@ -45,8 +46,6 @@ def patch_grids(
     numpy.ndarray
         float16 (n, patches, width), memory-mapped read-only: the table of a movie is never held whole in memory.
     """
-    from .tower import weights_fingerprint
-
     frames = np.asarray(frames, dtype=np.int64)
     key = hashlib.sha256(
         json.dumps(

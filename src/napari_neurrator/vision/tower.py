@@ -1,11 +1,9 @@
 """The frozen CLIP: frames in, patch grids out; pictures and phrases in one space for naming concepts."""
 
 import contextlib
-import hashlib
 import logging
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,24 +144,3 @@ class VisionTower:
         # CLIP reads a phrase at its end-of-text token; some tokenizers add it themselves.
         tokenizer = self._tokenizer
         return "" if tokenizer("a").input_ids[-1] == tokenizer.eos_token_id else tokenizer.eos_token
-
-
-def weights_fingerprint(profile: Profile, model: str) -> str:
-    """Return a hash that changes when the weights of a model do: of its small files whole, and of each weight file's size and ends."""
-    folder = profile.path_of(model)
-    if folder is None:
-        return hashlib.sha256(model.encode()).hexdigest()[:16]
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*")):
-        if file.suffix in {".json", ".safetensors", ".bin"}:
-            digest.update(file.name.encode())
-            digest.update(_ends(file))
-    return digest.hexdigest()[:16]
-
-
-def _ends(file: Path, span: int = 1 << 20) -> bytes:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        head = stream.read(span)
-        stream.seek(max(size - span, 0))
-        return str(size).encode() + head + stream.read(span)

@@ -13,7 +13,9 @@ DESCRIPTION = "SIMULATED by napari-neurrator: a rendered film shown to simulated
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def write_allen_nwb(path: Path, spikes: SpikeTable, presentations: pd.DataFrame, grey: list[tuple[float, float]], seed: int) -> None:
+def write_allen_nwb(
+    path: Path, spikes: SpikeTable, presentations: pd.DataFrame, grey: list[tuple[float, float]], seed: int
+) -> None:
     """Write the file.
 
     Parameters
@@ -43,12 +45,21 @@ def write_allen_nwb(path: Path, spikes: SpikeTable, presentations: pd.DataFrame,
         stimulus_notes="simulated",
         keywords=["simulated", "Neuropixels", "napari-neurrator"],
     )
-    nwb.subject = Subject(subject_id="simulated", species="Mus musculus", genotype="simulated", sex="U", age="P100D", description="Simulated: no animal.")
+    nwb.subject = Subject(
+        subject_id="simulated",
+        species="Mus musculus",
+        genotype="simulated",
+        sex="U",
+        age="P100D",
+        description="Simulated: no animal.",
+    )
     electrodes = electrode_table()
     groups = {}
     for number, probe in enumerate(PROBES):
         device = nwb.create_device(name=probe, description="Neuropixels 1.0 (simulated)", manufacturer="imec")
-        groups[probe] = nwb.create_electrode_group(name=probe, description=f"{probe}, simulated", location=PROBES[probe], device=device)
+        groups[probe] = nwb.create_electrode_group(
+            name=probe, description=f"{probe}, simulated", location=PROBES[probe], device=device
+        )
         del number
     own = [c for c in electrodes.columns if c not in ("location", "group_name", "x", "y", "z")]
     for column in own:
@@ -73,7 +84,9 @@ def write_allen_nwb(path: Path, spikes: SpikeTable, presentations: pd.DataFrame,
         TimeIntervals(
             name="natural_movie_one_presentations",
             description="Presentations of the (rendered) film, one row a frame.",
-            columns=[VectorData(name=name, description=name.replace("_", " "), data=data) for name, data in columns.items()],
+            columns=[
+                VectorData(name=name, description=name.replace("_", " "), data=data) for name, data in columns.items()
+            ],
             id=np.arange(len(presentations)),
         )
     )

@@ -85,7 +85,12 @@ def script() -> list[Shot]:
     """Return the shots of the film, in order."""
     T = Track
     return [
-        Shot("meadow", False, (0.1, 0.5), (T("cow", (0.68, 0.56), (0.9, 0.9)), T("butterfly", (0.24, 0.34), (0.45, 0.35), gait="glide"))),
+        Shot(
+            "meadow",
+            False,
+            (0.1, 0.5),
+            (T("cow", (0.68, 0.56), (0.9, 0.9)), T("butterfly", (0.24, 0.34), (0.45, 0.35), gait="glide")),
+        ),
         Shot(
             "city",
             False,
@@ -96,10 +101,30 @@ def script() -> list[Shot]:
                 T("balloon", (0.7, 0.74), (0.62, 0.22), gait="glide"),
             ),
         ),
-        Shot("beach", False, (0.7, 0.3), (T("turtle", (0.26, 0.4), (0.95, 0.95)), T("umbrella", (0.72, 0.7), (0.86, 0.86), gait="stand"))),
-        Shot("forest", True, (0.3, 0.45), (T("owl", (0.3, 0.3), (0.36, 0.36), gait="stand"), T("rabbit", (0.8, 0.56), (0.92, 0.92), gait="hop"))),
-        Shot("mountains", False, (0.8, 0.4), (T("eagle", (0.75, 0.6), (0.25, 0.34), gait="glide"), T("tent", (0.32, 0.28), (0.86, 0.86), gait="stand"))),
-        Shot("desert", False, (0.2, 0.6), (T("camel", (0.3, 0.45), (0.92, 0.92)), T("cactus", (0.75, 0.7), (0.84, 0.84), gait="stand"))),
+        Shot(
+            "beach",
+            False,
+            (0.7, 0.3),
+            (T("turtle", (0.26, 0.4), (0.95, 0.95)), T("umbrella", (0.72, 0.7), (0.86, 0.86), gait="stand")),
+        ),
+        Shot(
+            "forest",
+            True,
+            (0.3, 0.45),
+            (T("owl", (0.3, 0.3), (0.36, 0.36), gait="stand"), T("rabbit", (0.8, 0.56), (0.92, 0.92), gait="hop")),
+        ),
+        Shot(
+            "mountains",
+            False,
+            (0.8, 0.4),
+            (T("eagle", (0.75, 0.6), (0.25, 0.34), gait="glide"), T("tent", (0.32, 0.28), (0.86, 0.86), gait="stand")),
+        ),
+        Shot(
+            "desert",
+            False,
+            (0.2, 0.6),
+            (T("camel", (0.3, 0.45), (0.92, 0.92)), T("cactus", (0.75, 0.7), (0.84, 0.84), gait="stand")),
+        ),
         Shot(
             "city",
             True,
@@ -118,7 +143,12 @@ def script() -> list[Shot]:
                 T("rocket", (0.68, 0.72), (0.75, 0.2), gait="stand"),
             ),
         ),
-        Shot("meadow", True, (0.6, 0.3), (T("sheep", (0.36, 0.28), (0.93, 0.93)), T("house", (0.7, 0.73), (0.84, 0.84), gait="stand"))),
+        Shot(
+            "meadow",
+            True,
+            (0.6, 0.3),
+            (T("sheep", (0.36, 0.28), (0.93, 0.93)), T("house", (0.7, 0.73), (0.84, 0.84), gait="stand")),
+        ),
         Shot(
             "forest",
             False,
@@ -183,9 +213,18 @@ def truth(number: int) -> dict:
         x, y, w, h = bounding_box(actor, FRAME_SIZE)
         inside = max(0.0, min(x + w, left + height) - max(x, left)) * max(0.0, min(y + h, height) - max(y, 0)) / (w * h)
         if inside >= VISIBLE_SHARE:
-            boxes.append({"kind": actor.kind, "x": round(x, 1), "y": round(y, 1), "width": round(w, 1), "height": round(h, 1)})
+            boxes.append(
+                {"kind": actor.kind, "x": round(x, 1), "y": round(y, 1), "width": round(w, 1), "height": round(h, 1)}
+            )
             seen.append(Actor(actor.kind, (actor.x * width - left) / height, actor.y, actor.height))
-    return {"frame": number, "shot": index, "place": shot.place, "night": shot.night, "caption": caption(seen, shot.place, shot.night), "objects": boxes}
+    return {
+        "frame": number,
+        "shot": index,
+        "place": shot.place,
+        "night": shot.night,
+        "caption": caption(seen, shot.place, shot.night),
+        "objects": boxes,
+    }
 
 
 def render_film(n_frames: int, seed: int = 0) -> Iterator[np.ndarray]:
@@ -201,7 +240,9 @@ def render_film(n_frames: int, seed: int = 0) -> Iterator[np.ndarray]:
         yield scenery.render(camera, actors, share * SHOT_SECONDS)
 
 
-def write_film(path: Path, n_frames: int, seed: int = 0, on_progress: Callable[[str, int, int], None] | None = None) -> None:
+def write_film(
+    path: Path, n_frames: int, seed: int = 0, on_progress: Callable[[str, int, int], None] | None = None
+) -> None:
     """Render the film and write it as H.264; every fifth frame is a key frame, so that a slider finds any frame at once."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE_HZ)

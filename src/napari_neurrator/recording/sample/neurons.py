@@ -92,7 +92,9 @@ def _drive(unit: pd.Series, channels: np.ndarray, rng: np.random.Generator) -> t
     angle = rng.uniform(0, np.pi)
     if kind == "VIP":
         field = _gaussian(x, y, 16)
-        return _project(luminance, field) * rng.choice([-1, 1]) + 0.5 * _project(blue_yellow, field) * rng.choice([-1, 1]), 16.0
+        return _project(luminance, field) * rng.choice([-1, 1]) + 0.5 * _project(blue_yellow, field) * rng.choice(
+            [-1, 1]
+        ), 16.0
     if kind == "PV":
         sigma = rng.uniform(2.5, 4)
         return sum(_energy(luminance, x, y, sigma, a) for a in np.arange(4) * np.pi / 4), sigma
@@ -108,11 +110,16 @@ def _drive(unit: pd.Series, channels: np.ndarray, rng: np.random.Generator) -> t
         sigma = rng.uniform(1.8, 3.5)
         if rng.uniform() < 1 / 3:
             phase = rng.uniform(0, 2 * np.pi)
-            return np.maximum(np.real(_project(luminance, _gabor(x, y, sigma, angle, 2.2 * sigma)) * np.exp(1j * phase)), 0), sigma
+            return np.maximum(
+                np.real(_project(luminance, _gabor(x, y, sigma, angle, 2.2 * sigma)) * np.exp(1j * phase)), 0
+            ), sigma
         return _energy(luminance, x, y, sigma, angle), sigma
     sigma = rng.uniform(3, 6)
     offsets = rng.normal(0, sigma, size=(3, 2))
-    texture = sum(_energy(luminance, x + dx, y + dy, sigma * rng.uniform(0.5, 0.9), angle + a) for (dx, dy), a in zip(offsets, (0, 0, np.pi / 3), strict=True))
+    texture = sum(
+        _energy(luminance, x + dx, y + dy, sigma * rng.uniform(0.5, 0.9), angle + a)
+        for (dx, dy), a in zip(offsets, (0, 0, np.pi / 3), strict=True)
+    )
     colour = _project(rng.choice([red_green, blue_yellow]), _gaussian(x, y, sigma)) * rng.choice([-1, 1])
     drive = _standard(texture) + rng.uniform(0.3, 1.0) * _standard(colour)
     if region in _MOTION_AREAS:
@@ -195,7 +202,10 @@ def simulate(
     begin = np.searchsorted(frame_starts, np.arange(steps) * STEP_S + 1e-9, side="right") - 1
     on = (begin >= 0) & (np.arange(steps) < last_frame)
     shown[on] = frame_numbers[begin[on]]
-    area_gain = {region: _slow_gain(steps, 2000, 0.12, np.random.default_rng([seed, 2, i])) for i, region in enumerate(sorted(set(units["region"])))}
+    area_gain = {
+        region: _slow_gain(steps, 2000, 0.12, np.random.default_rng([seed, 2, i]))
+        for i, region in enumerate(sorted(set(units["region"])))
+    }
 
     radii, trains = np.full(n, np.nan), []
     for row in range(n):

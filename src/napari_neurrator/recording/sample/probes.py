@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-PROBES = {"probeA": "VISam", "probeB": "VISpm", "probeC": "VISp", "probeD": "VISl", "probeE": "VISal", "probeF": "VISrl"}
+PROBES = {
+    "probeA": "VISam",
+    "probeB": "VISpm",
+    "probeC": "VISp",
+    "probeD": "VISl",
+    "probeE": "VISal",
+    "probeF": "VISrl",
+}
 # Depth of each structure along a probe, µm above the tip: cortex above hippocampus above thalamus.
 CORTEX_UM, CA1_UM, LGD_UM = (2600.0, 3500.0), (1900.0, 2350.0), (500.0, 1150.0)
 PROBES_WITH_CA1 = ("probeA", "probeC", "probeE")
@@ -96,7 +103,11 @@ def place_units(n_units: int, rng: np.random.Generator) -> pd.DataFrame:
     for population, count in zip(POPULATIONS, counts, strict=True):
         channels = electrodes.index[electrodes["location"] == population.region].to_numpy()
         if population.region == "CA1":
-            channels = electrodes.index[(electrodes["location"] == "CA1") & electrodes["group_name"].isin(PROBES_WITH_CA1)].to_numpy()
+            channels = electrodes.index[
+                (electrodes["location"] == "CA1") & electrodes["group_name"].isin(PROBES_WITH_CA1)
+            ].to_numpy()
         for channel in np.sort(rng.choice(channels, count, replace=count > len(channels))):
-            rows.append({"region": population.region, "peak_channel_id": int(channel), "latency_s": population.latency_s})
+            rows.append(
+                {"region": population.region, "peak_channel_id": int(channel), "latency_s": population.latency_s}
+            )
     return pd.DataFrame(rows)

@@ -84,7 +84,9 @@ def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None =
         starts, frames, blocks, end = _schedule(spec.n_frames, spec.n_repeats, FRAME_RATE_HZ)
         placed = place_units(spec.n_units, np.random.default_rng([spec.seed, 0]))
         spikes = simulate(placed, channels, starts, frames, end + GREY_S, FRAME_SIZE, spec.seed, on_progress)
-        presentations = pd.DataFrame({"start_time": starts, "stop_time": starts + 1 / FRAME_RATE_HZ, "frame": frames, "stimulus_block": blocks})
+        presentations = pd.DataFrame(
+            {"start_time": starts, "stop_time": starts + 1 / FRAME_RATE_HZ, "frame": frames, "stimulus_block": blocks}
+        )
         if on_progress:
             on_progress("writing the session (simulated session)", 0, 1)
         write_allen_nwb(folder / file.name, spikes, presentations, [(0.0, GREY_S), (end, end + GREY_S)], spec.seed)

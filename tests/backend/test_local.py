@@ -1,0 +1,146 @@
+"""The in-process backend: the order of events, stopping, displacing, and faults that stay one sentence."""
+
+import queue
+import threading
+
+import numpy as np
+import pytest
+
+from napari_neurrator.backend import protocol as p
+from napari_neurrator.backend.local import InProcessBackend
+from napari_neurrator.backend.narrations import choose_moments, narration_request, parse_frames
+from napari_neurrator.decoding import decoder_info
+from napari_neurrator.errors import NeurratorError
+from napari_neurrator.recording import moments, open_recording, open_stimulus
+
+
+@pytest.fixture(scope="module")
+def backend():
+    made = InProcessBackend()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def request_of(small_sample, small_decoder):
+    recording = open_recording(small_sample)
+    stimulus, name = open_stimulus(recording, "natural_movie_one")
+    info = decoder_info(small_decoder)
+    table = choose_moments(moments(recording, name, stimulus), info, None, held_out=True)
+
+    def make(n=2, units=None):
+        units = units or recording.select_units('region != "CA1"')
+        return narration_request(
+            recording, stimulus, table.iloc[10 : 10 + 30 * n : 30], info, str(small_decoder), units
+        )
+
+    return make
+
+
+def run(backend, request):
+    events: queue.Queue = queue.Queue()
+    backend.submit(request, events.put)
+    got = []
+    while True:
+        got.append(events.get(timeout=120))
+        if isinstance(got[-1], p.Done | p.Failed | p.Cancelled):
+            return got
+
+
+def test_a_job_gives_heatmaps_words_evidence_and_an_end(backend, request_of):
+    events = run(backend, request_of(2))
+    assert isinstance(events[-1], p.Done)
+    kinds = [event.kind for event in events]
+    assert kinds.index("concepts") < kinds.index("token") < kinds.index("sentence")
+    for moment in (0, 1):
+        words = "".join(e.text for e in events if isinstance(e, p.Token) and e.moment == moment)
+        final = [e for e in events if isinstance(e, p.Sentence) and e.moment == moment][-1]
+        assert words == final.text
+        assert final.reference
+        assert final.prior
+        concepts = next(e for e in events if isinstance(e, p.Concepts) and e.moment == moment).concepts
+        assert concepts
+        assert concepts[0].heatmap.unpack().shape == (12, 12)
+        match = next(e for e in events if isinstance(e, p.Patches) and e.moment == moment)
+        assert match.mean_cosine > match.prior_cosine
+
+
+def test_a_batch_says_what_each_moment_says_alone(backend, request_of):
+    together = [e.text for e in run(backend, request_of(3)) if isinstance(e, p.Sentence) and e.reference]
+    request = request_of(3)
+    alone = []
+    for row in range(3):
+        single = request.model_copy(
+            update={
+                "job_id": f"one{row}",
+                "windows": p.PackedArray.pack(request.windows.unpack()[row : row + 1]),
+                "frames": p.PackedArray.pack(request.frames.unpack()[row : row + 1]),
+            }
+        )
+        alone += [e.text for e in run(backend, single) if isinstance(e, p.Sentence) and e.reference]
+    assert together == alone
+
+
+def test_stopping_ends_with_cancelled_and_the_next_job_works(backend, request_of):
+    request = request_of(3)
+    first_word, ended = threading.Event(), threading.Event()
+    got = []
+
+    def listen(event):
+        got.append(event)
+        if isinstance(event, p.Token):
+            first_word.set()
+            backend.cancel(request.job_id)
+        if isinstance(event, p.Done | p.Cancelled | p.Failed):
+            ended.set()
+
+    backend.submit(request, listen)
+    assert first_word.wait(60)
+    assert ended.wait(60)
+    assert isinstance(got[-1], p.Cancelled)
+    assert sum(isinstance(e, p.Token) for e in got) <= 2 * 3
+    assert isinstance(run(backend, request_of(1))[-1], p.Done)
+
+
+def test_a_waiting_job_can_be_cancelled(backend, request_of):
+    events: queue.Queue = queue.Queue()
+    one, two = request_of(2), request_of(2)
+    backend.submit(one, lambda event: None)
+    backend.submit(two, events.put)
+    backend.cancel(two.job_id)
+    assert isinstance(events.get(timeout=60), p.Cancelled)
+
+
+@pytest.mark.parametrize("fault", ["no decoder", "unknown units", "protocol", "no frames", "lengths"])
+def test_faults_of_the_request_are_one_sentence(backend, request_of, fault, tmp_path):
+    request = request_of(1)
+    update = {
+        "no decoder": {"decoder": str(tmp_path)},
+        "unknown units": {"unit_ids": [1] * len(request.unit_ids)},
+        "protocol": {"protocol": 99},
+        "no frames": {"frames": None},
+        "lengths": {"frames": p.PackedArray.pack(np.zeros((2, 8, 8, 3), np.uint8))},
+    }[fault]
+    last = run(backend, request.model_copy(update=update))[-1]
+    assert isinstance(last, p.Failed)
+    assert last.details is None, last.details
+    assert last.message.endswith(".")
+
+
+def test_a_listener_that_fails_does_not_end_the_backend(backend, request_of):
+    backend.submit(request_of(1), lambda event: 1 / 0)
+    assert isinstance(run(backend, request_of(1))[-1], p.Done)
+
+
+def test_requests_and_events_survive_json(request_of):
+    request = request_of(1)
+    again = p.NarrationRequest.model_validate_json(request.model_dump_json())
+    np.testing.assert_array_equal(again.windows.unpack(), request.windows.unpack())
+    assert again.unit_ids == request.unit_ids
+
+
+def test_frame_numbers_are_read_as_people_write_them():
+    assert parse_frames("0,30, 60-63") == {0, 30, 60, 61, 62, 63}
+    for wrong in ("a", "3-1", "-5", "1;2", ""):
+        with pytest.raises(NeurratorError):
+            parse_frames(wrong)

@@ -1,0 +1,134 @@
+"""A fitted decoder: what it holds, what it knows, and how it refuses what does not fit."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from napari_neurrator.config import FitConfig
+from napari_neurrator.decoding import decoder_info
+from napari_neurrator.decoding.decoder import Decoder
+from napari_neurrator.decoding.fit import fit_decoder
+from napari_neurrator.decoding.splits import is_held_out, split_moments
+from napari_neurrator.decoding.windows import spike_windows
+from napari_neurrator.errors import NeurratorError, Stopped
+from napari_neurrator.recording import moments, open_recording, open_stimulus
+
+
+@pytest.fixture(scope="module")
+def held_out(small_sample, small_decoder):
+    recording = open_recording(small_sample)
+    decoder = Decoder.load(small_decoder)
+    stimulus, name = open_stimulus(recording, "natural_movie_one")
+    table = moments(recording, name, stimulus)
+    return recording, decoder, table[table["repeat"] == 4]
+
+
+def test_the_decoder_names_units_profile_and_config(small_sample, small_decoder):
+    info = decoder_info(small_decoder)
+    document = json.loads((small_decoder / "decoder.json").read_text())
+    assert info.unit_ids == open_recording(small_sample).unit_ids
+    assert document["profile"] == "tiny"
+    assert FitConfig.model_validate(document["config"]).window.n_bins == 20
+    assert info.metrics["patch_cosine"] > info.metrics["prior_cosine"] + 0.1
+    assert sorted(p.name for p in small_decoder.iterdir()) == ["decoder.json", "decoder.safetensors"]
+
+
+def test_more_units_decode_closer_and_ca1_stays_at_the_prior(held_out, tower):
+    recording, decoder, table = held_out
+    table = table.iloc[::9]
+    stimulus, _ = open_stimulus(recording, "natural_movie_one")
+    true = tower.grids(stimulus.frames(table["frame"]))
+
+    def cosine(units):
+        decoded = decoder.predict(spike_windows(recording, table, decoder.info.window, units), units)
+        return float(torch.nn.functional.cosine_similarity(decoded, true, dim=-1).mean())
+
+    prior = float(torch.nn.functional.cosine_similarity(decoder.prior_grid[None], true, dim=-1).mean())
+    visual = recording.select_units('region != "CA1"')
+    few = [cosine(visual[i::12][:5]) for i in range(6)]
+    assert prior < np.mean(few) < cosine(visual)
+    assert cosine(recording.select_units('region == "CA1"')) < prior + 0.05
+
+
+def test_units_may_come_in_any_order(held_out):
+    recording, decoder, table = held_out
+    units = recording.unit_ids[:20]
+    table = table.iloc[:3]
+    one = decoder.predict(spike_windows(recording, table, decoder.info.window, units), units)
+    shuffled = units[::-1]
+    two = decoder.predict(spike_windows(recording, table, decoder.info.window, shuffled), shuffled)
+    torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
+
+
+def test_saving_and_loading_keeps_the_answer(held_out, tmp_path):
+    recording, decoder, table = held_out
+    units = recording.unit_ids[10:40]
+    windows = spike_windows(recording, table.iloc[:4], decoder.info.window, units)
+    decoder.save(tmp_path / "copy")
+    torch.testing.assert_close(Decoder.load(tmp_path / "copy").predict(windows, units), decoder.predict(windows, units))
+
+
+def test_unknown_units_and_wrong_windows_are_refused(held_out):
+    recording, decoder, _ = held_out
+    windows = np.zeros((1, 20, 1), dtype=np.uint8)
+    with pytest.raises(NeurratorError, match="fitted on"):
+        decoder.predict(windows, [123])
+    with pytest.raises(NeurratorError, match="at least one"):
+        decoder.predict(np.zeros((1, 20, 0), dtype=np.uint8), [])
+    with pytest.raises(NeurratorError, match="expects"):
+        decoder.predict(np.zeros((1, 7, 1), dtype=np.uint8), recording.unit_ids[:1])
+
+
+@pytest.mark.parametrize("damage", ["no json", "bad json", "future", "cut weights", "no weights"])
+def test_damaged_decoders_are_one_sentence(small_decoder, tmp_path, damage):
+    folder = tmp_path / "d"
+    shutil.copytree(small_decoder, folder)
+    if damage == "no json":
+        (folder / "decoder.json").unlink()
+    elif damage == "bad json":
+        (folder / "decoder.json").write_text("{")
+    elif damage == "future":
+        (folder / "decoder.json").write_text('{"format": 99}')
+    elif damage == "cut weights":
+        (folder / "decoder.safetensors").write_bytes((folder / "decoder.safetensors").read_bytes()[:1000])
+    else:
+        (folder / "decoder.safetensors").unlink()
+    with pytest.raises(NeurratorError, match="decoder"):
+        Decoder.load(folder)
+
+
+def test_stopping_a_fit_leaves_nothing(small_sample, tmp_path):
+    def stop(stage, done, total):
+        if stage.startswith("calibrating"):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit_decoder(FitConfig(recording=str(small_sample), stimulus="natural_movie_one"), tmp_path / "d", stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_something_else_is_not_overwritten(held_out, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(NeurratorError, match="something else"):
+        held_out[1].save(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_the_split_is_disjoint_and_by_showing(held_out):
+    recording, _, _ = held_out
+    stimulus, name = open_stimulus(recording, "natural_movie_one")
+    table = moments(recording, name, stimulus)
+    split = split_moments(table, "held-out-repeats")
+    parts = [set(part.tolist()) for part in (split.train, split.calibration, split.test)]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == len(table)
+    assert all(is_held_out(r) for r in table.iloc[split.test]["repeat"])
+    assert not any(is_held_out(r) for r in table.iloc[split.train]["repeat"])
+
+
+def test_too_few_showings_are_refused(held_out):
+    _, _, table = held_out
+    with pytest.raises(NeurratorError, match="at least 5"):
+        split_moments(table.assign(repeat=0), "held-out-repeats")
