@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from functools import partial
 
 from .client import OnEvent
 from .protocol import Cancelled, FitRequest, NarrationRequest
@@ -53,7 +54,7 @@ class InProcessBackend:
                     from .engine import Engine
 
                     engine = Engine()
-                engine.run(request, on_event, lambda job_id=request.job_id: self._is_stopped(job_id))
+                engine.run(request, on_event, partial(self._is_stopped, request.job_id))
             except Exception as error:
                 self._report_fault(request, on_event, error)
             finally:

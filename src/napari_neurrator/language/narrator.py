@@ -64,7 +64,7 @@ class LanguageModel:
         if template.count("{image}") != 1:
             raise NeurratorError(f"The prompt of the profile {self.profile.name!r} has to hold {{image}} exactly once.")
         before, after = template.format(image="\0", question=question or self.profile.language.question).split("\0")
-        image = self.tokenizer.convert_ids_to_tokens(self.model.config.image_token_index)
+        image = str(self.tokenizer.convert_ids_to_tokens(self.model.config.image_token_index))
         text = before + image * self.n_patches + after
         ids = self.tokenizer(text, return_tensors="pt").input_ids
         ids = ids.expand(n, -1).to(self.device)
@@ -182,7 +182,8 @@ def generate(model: Any, prompt: dict[str, torch.Tensor], projected: torch.Tenso
     if "mm_encoder_outputs" in inspect.signature(model.forward).parameters:
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        encoded = {"image": BaseModelOutputWithPooling(pooler_output=list(projected))}
+        features: Any = list(projected)
+        encoded = {"image": BaseModelOutputWithPooling(pooler_output=features)}
         return model.generate(**prompt, mm_encoder_outputs=encoded, **arguments)[:, length:]
     return generate_from_embeddings(model, prompt, projected, **arguments)
 

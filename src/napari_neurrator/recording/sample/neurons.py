@@ -97,7 +97,7 @@ def _drive(unit: pd.Series, channels: np.ndarray, rng: np.random.Generator) -> t
         ), 16.0
     if kind == "PV":
         sigma = rng.uniform(2.5, 4)
-        return sum(_energy(luminance, x, y, sigma, a) for a in np.arange(4) * np.pi / 4), sigma
+        return np.sum([_energy(luminance, x, y, sigma, a) for a in np.arange(4) * np.pi / 4], axis=0), sigma
     if kind == "SST":
         sigma = rng.uniform(6, 9)
         return _energy(luminance, x, y, sigma, angle) - 0.5 * _energy(luminance, x, y, sigma / 2.5, angle), sigma
@@ -116,9 +116,12 @@ def _drive(unit: pd.Series, channels: np.ndarray, rng: np.random.Generator) -> t
         return _energy(luminance, x, y, sigma, angle), sigma
     sigma = rng.uniform(3, 6)
     offsets = rng.normal(0, sigma, size=(3, 2))
-    texture = sum(
-        _energy(luminance, x + dx, y + dy, sigma * rng.uniform(0.5, 0.9), angle + a)
-        for (dx, dy), a in zip(offsets, (0, 0, np.pi / 3), strict=True)
+    texture = np.sum(
+        [
+            _energy(luminance, x + dx, y + dy, sigma * rng.uniform(0.5, 0.9), angle + a)
+            for (dx, dy), a in zip(offsets, (0, 0, np.pi / 3), strict=True)
+        ],
+        axis=0,
     )
     colour = _project(rng.choice([red_green, blue_yellow]), _gaussian(x, y, sigma)) * rng.choice([-1, 1])
     drive = _standard(texture) + rng.uniform(0.3, 1.0) * _standard(colour)

@@ -114,7 +114,10 @@ def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None =
 
 def _schedule(n_frames: int, n_repeats: int, rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Return start, frame and block of every presentation, and when the last one ends: two blocks, as at Allen's, with grey between."""
-    starts, frames, blocks, now = [], [], [], GREY_S
+    starts: list[np.ndarray] = []
+    frames: list[np.ndarray] = []
+    blocks: list[np.ndarray] = []
+    now = GREY_S
     for repeat in range(n_repeats):
         block = int(repeat >= n_repeats / 2)
         if block and (not blocks or blocks[-1][0] != block):

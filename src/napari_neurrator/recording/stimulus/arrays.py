@@ -58,7 +58,7 @@ class ArrayStimulus(Stimulus):
 
         path = Path(path)
         try:
-            array = tifffile.memmap(path, mode="r")
+            array: np.ndarray = tifffile.memmap(path, mode="r")
         except ValueError:
             array = tifffile.imread(path)
         except (OSError, tifffile.TiffFileError) as error:
@@ -93,7 +93,7 @@ class ImageFolder(Stimulus):
         if not self.files:
             raise NeurratorError(f"The folder {self.folder} holds no images ({', '.join(IMAGE_ENDINGS)}).")
         self.n_frames = len(self.files)
-        sizes = {}
+        sizes: dict[tuple[int, int], Path] = {}
         for file in self.files:
             try:
                 with Image.open(file) as picture:

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -56,7 +57,7 @@ class MovieFile(Stimulus):
         self.frame_shape = (self._stream.height, self._stream.width, 3)
         self._stream.thread_type = "AUTO"
         self._position = -1
-        self._decoder = None
+        self._decoder: Iterator[av.VideoFrame] | None = None
 
     def frame(self, index: int) -> np.ndarray:
         """Return one frame, uint8 (height, width, 3)."""
@@ -72,6 +73,7 @@ class MovieFile(Stimulus):
         if self._decoder is None or not self._number[key] <= self._position + 1 <= index:
             self._container.seek(key, stream=self._stream, backward=True)
             self._decoder = self._container.decode(self._stream)
+        assert self._decoder is not None
         try:
             for picture in self._decoder:
                 number = self._number.get(picture.pts, -1)
