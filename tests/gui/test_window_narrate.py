@@ -181,3 +181,21 @@ def test_closing_lets_go_of_everything(room):
     assert len(session.events.result) == 0
     assert len(session.scene_changed) == 0
     session.selected = ()  # nobody is left to stumble over it
+
+
+def test_docks_open_from_the_menu_and_share_one_session(make_napari_viewer_proxy, fakes, notified):
+    from napari.utils._proxies import PublicOnlyProxy
+
+    from napari_neurrator.gui import widgets
+    from napari_neurrator.gui.workspace import Workspace
+
+    viewer = compat.unwrap(make_napari_viewer_proxy(show=True))
+    # napari hands its widgets a proxy of the viewer
+    dock = widgets.NeurratorWidget(napari_viewer=PublicOnlyProxy(viewer))
+    viewer.window.add_dock_widget(dock, name="Neurrator")
+    mouse.settle(100)
+    workspace = Workspace.of(viewer)
+    assert set(workspace.docks) == {"Recording", "Narrate", "Concepts"}
+    assert workspace.docks["Narrate"] is dock
+    assert all(part.session is workspace.session for part in workspace.docks.values())
+    workspace.close()

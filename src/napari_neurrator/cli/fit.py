@@ -29,12 +29,13 @@ def fit(
     """Fit a decoder from spikes to what CLIP sees, for any subset of the units."""
     from ..config import FitConfig, WindowConfig, validated
     from ..decoding.fit import fit_decoder
-    from .progress import progress_bars
+    from .progress import progress_bars, show_sample_being_made
 
     config = validated(
         FitConfig, recording=recording, stimulus=stimulus, frames=frames, profile=profile, decoder=decoder, split=split, units=units,
         window=WindowConfig(lag_s=lag), seed=seed,
     )  # fmt: skip
+    show_sample_being_made(recording)
     with progress_bars() as report:
         info = fit_decoder(config, out, report)
     scores = info.metrics

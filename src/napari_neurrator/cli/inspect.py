@@ -13,6 +13,8 @@ def inspect(
     """Say what is in a recording: units, positions, regions, stimuli."""
     from ..recording import open_recording
     from ..recording.inspect import account
+    from .progress import show_sample_being_made
 
+    show_sample_being_made(recording)
     opened = open_recording(recording)
     print(json.dumps(opened.to_dict(), indent=1) if as_json else account(opened))

@@ -30,13 +30,14 @@ def narrate(
     from ..errors import NeurratorError
     from ..recording import moments as moments_of
     from ..recording import open_recording, open_stimulus
-    from .progress import progress_bars
+    from .progress import progress_bars, show_sample_being_made
 
     config = validated(
         NarrateConfig, recording=recording, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat, prompt=prompt,
         concepts=concepts,
     )  # fmt: skip
     info = decoder_info(decoder)
+    show_sample_being_made(recording)
     opened = open_recording(recording)
     unit_ids = opened.select_units(units) if units else [unit for unit in info.unit_ids if unit in set(opened.unit_ids)]
     if opened.name != info.recording or not unit_ids:

@@ -41,3 +41,14 @@ class _Lines:
         if self.quarter.get(stage) != quarter:
             self.quarter[stage] = quarter
             self.console.print(f"{stage}: {done} of {total}", highlight=False)
+
+
+def show_sample_being_made(recording: str) -> None:
+    """Make the sample session in sight of the user, where that is what was asked for and it is not there yet."""
+    if recording != "sample":
+        return
+    from ..recording.sample import make_sample, sample_file
+
+    if not sample_file().is_file():
+        with progress_bars() as report:
+            make_sample(on_progress=report)

@@ -104,10 +104,10 @@ class ConceptsDock(parts.Listener):
             self._colours = np.asarray(styles.heat_colormap().map(np.linspace(0, 1, 24)))
         _, (low, high) = heat
         if session.shown == PATCHES:
-            self.what.setText("On the frame: <b>how well each decoded patch matches the true one</b>")
+            self.what.setText("On the frame: <b>match of each patch</b>")
             self.scale.set(self._colours, ("0 no match", "1 same"))
         else:
-            self.what.setText(f"On the frame: <b>{session.shown}</b>, activation by patch")
+            self.what.setText(f"On the frame: <b>{session.shown}</b>")
             self.scale.set(self._colours, (f"{low:.0f} none", f"{high:.2g} strongest patch"))
 
 

@@ -51,7 +51,7 @@ def arrange(viewer: Any) -> dict[str, Any]:
     window = compat.qt_window(viewer)
     right = [dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(docks[name])) is not None]
     window.resizeDocks(right, [RIGHT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]
-    window.resizeDocks(right, [575, 365], Qt.Orientation.Vertical)  # type: ignore[union-attr]
+    window.resizeDocks(right, [560, 380], Qt.Orientation.Vertical)  # type: ignore[union-attr]
     return docks
 
 

@@ -9,6 +9,8 @@ MOVIE, HEATMAP, UNITS, PROBES, LABELS, LASSO, SENTENCE, CROP = (
     "movie", "heatmap", "units", "probes", "labels", "lasso", "sentence", "what CLIP sees"
 )  # fmt: skip
 
+OPENING = "opening the sample"
+
 # Okabe and Ito's colours and two of Paul Tol's, which people with colour-blindness can tell apart, brightened for a dark canvas
 PALETTE = (
     "#56b4e9",

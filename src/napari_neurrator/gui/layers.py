@@ -40,6 +40,7 @@ class SceneLayers:
             (events.shown, self._heatmap),
             (events.opacity, self._on_opacity),
             (events.geometry, self._crop),
+            (events.job, self._opened),
         ]
         for signal, slot in self._links:
             signal.connect(slot)
@@ -74,7 +75,7 @@ class SceneLayers:
         """Lay out recording and stimulus from scratch."""
         session, layers = self.session, self._viewer.layers
         for name in (
-            styles.LASSO, styles.UNITS, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CROP, styles.HEATMAP, styles.MOVIE
+            styles.LASSO, styles.UNITS, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CROP, styles.HEATMAP, styles.MOVIE, styles.OPENING
         ):  # fmt: skip
             if name in layers:
                 del layers[name]
@@ -104,6 +105,11 @@ class SceneLayers:
         for warning in self.layout.warnings:
             session.warn(warning)
         self.built.emit()
+
+    def _opened(self) -> None:
+        # the stand-in of a sample goes, whether opening went well or not
+        if self.session.job.kind != "opening" and styles.OPENING in self._viewer.layers:
+            del self._viewer.layers[styles.OPENING]
 
     def look(self) -> None:
         """Fit the whole scene into the canvas."""
@@ -261,12 +267,12 @@ class SceneLayers:
         layer.edge_color, layer.face_color = "#ffffffb0", "transparent"
         layer.edge_width = 0.004 * frame.height
         layer.text = {
-            "string": ["  the models see this part of the frame"],
-            "size": 0.026 * frame.width / compat.PIXELS_PER_POINT,
+            "string": ["the models see what lies inside the white line"],
+            "size": 0.0195 * frame.width / compat.PIXELS_PER_POINT,
             "scaling": True,
-            "color": "#ffffff",
-            "anchor": "upper_left",
-            "translation": (0.05 * frame.width, 0.0),
+            "color": styles.QUIET,
+            "anchor": "lower_left",
+            "translation": (0.012 * frame.width, 0.0),
         }
         layer.visible = True
 

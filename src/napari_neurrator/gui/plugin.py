@@ -1,50 +1,12 @@
-"""What `napari.yaml` points at: docks, sample and reader. Nothing here imports torch."""
+"""Sample and reader, as `napari.yaml` names them. Nothing here imports torch, and Qt only where there is a window."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import napari
-    from qtpy.QtWidgets import QWidget
+import numpy as np
 
 SORTED = ("spike_times.npy", "spike_clusters.npy", "spike_templates.npy")
-
-
-def recording_widget(viewer: "napari.viewer.Viewer") -> "QWidget":
-    """Make the Recording dock."""
-    from .recording_dock import recording_dock
-
-    return recording_dock(viewer)
-
-
-def narrate_widget(viewer: "napari.viewer.Viewer") -> "QWidget":
-    """Make the Narrate dock."""
-    from .narrate_dock import narrate_dock
-
-    return narrate_dock(viewer)
-
-
-def concepts_widget(viewer: "napari.viewer.Viewer") -> "QWidget":
-    """Make the Concepts dock."""
-    from .concepts_dock import concepts_dock
-
-    return concepts_dock(viewer)
-
-
-def neurrator_widget(viewer: "napari.viewer.Viewer") -> "QWidget":
-    """Make the Narrate dock for napari to place, and put Recording and Concepts where they belong."""
-    from qtpy.QtCore import QTimer
-
-    from .launch import arrange
-    from .narrate_dock import narrate_dock
-    from .workspace import Workspace
-
-    workspace = Workspace.of(viewer)
-    dock = workspace.docks["Narrate"] = narrate_dock(viewer)
-    # napari docks what is returned here; the others follow once it has
-    QTimer.singleShot(0, lambda: None if workspace.closed or workspace.viewer is None else arrange(workspace.viewer))
-    return dock
 
 
 def open_in_window(source: str) -> list[Any]:
@@ -78,7 +40,10 @@ def plain_layers(source: str) -> list[Any]:
 
 def open_sample() -> list[Any]:
     """Open the simulated session (File → Open Sample)."""
-    return open_in_window("sample")
+    from . import layer_styles as styles
+
+    # napari wants a layer at once; this empty one goes when the session is open
+    return open_in_window("sample") or [(np.empty((0, 2)), {"name": styles.OPENING}, "points")]
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[Any]] | None:

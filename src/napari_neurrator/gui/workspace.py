@@ -86,6 +86,13 @@ class Workspace:
         if decoder is not None:
             self.link.warm_up()
 
+    def arrange(self) -> None:
+        """Put all docks where they belong, if the window is still there."""
+        from .launch import arrange
+
+        if not self.closed and self.viewer is not None:
+            arrange(self.viewer)
+
     def when_closed(self, callback: Callable[[], None]) -> None:
         """Call `callback` when this workspace ends."""
         self._on_close.append(callback)

@@ -76,7 +76,7 @@ class MovieFile(Stimulus):
         assert self._decoder is not None
         try:
             for picture in self._decoder:
-                number = self._number.get(picture.pts, -1)
+                number = self._number.get(picture.pts if picture.pts is not None else -1, -1)
                 self._position = number
                 self._kept[number] = picture.to_ndarray(format="rgb24")
                 while len(self._kept) > _KEPT:
