@@ -20,6 +20,7 @@ def account(recording: Recording) -> str:
     lines = [title, "=" * len(title), f"source      {recording.source}"]
     if recording.subject:
         lines.append("subject     " + ", ".join(f"{key} {value}" for key, value in recording.subject.items()))
+    lines.append("simulated   " + ("yes" if recording.simulated else "no, as far as the source says"))
     lines.append(f"duration    {recording.duration_s:.1f} s")
     lines.append(f"units       {len(units)} with {spikes.n_spikes:,} spikes")
     placed = np.isfinite(units[["x_um", "y_um"]]).all(axis=1).sum()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..errors import NeurratorError
 from .stimulus.gratings import GratingStimulus
 
 if TYPE_CHECKING:
@@ -33,7 +34,14 @@ def moments(
     pandas.DataFrame
         Indexed ``0 … n-1`` in order of ``time``: ``presentation``, ``frame`` (of `stimulus`), ``time`` (seconds, when that frame came on),
         ``start_time``, ``stop_time``, ``repeat``. Blanks are left out.
+
+    Raises
+    ------
+    NeurratorError
+        There is no such stimulus, or `step_s` is not above 0.
     """
+    if step_s is not None and not 0 < step_s < float("inf"):
+        raise NeurratorError(f"The step between moments is {step_s} s: it has to be above 0.")
     shown = recording.presentations_of(stimulus_name)
     shown = shown[shown["frame"] >= 0]
     start = shown["start_time"].to_numpy(dtype=float)

@@ -14,6 +14,7 @@ from .recording import UNKNOWN_REGION, Recording
 _SAMPLING_FREQUENCY_HZ = 30_000.0
 _X = ("x_um", "unit_x", "estimated_x", "probe_horizontal_position", "rel_x")
 _Y = ("y_um", "unit_y", "estimated_y", "depth_um", "depth", "probe_vertical_position", "rel_y")
+_REGION = ("region", "location", "brain_area", "brain_region", "ecephys_structure_acronym")
 _CCF = {"x": "ccf_ap_um", "y": "ccf_dv_um", "z": "ccf_lr_um"}
 
 
@@ -35,9 +36,11 @@ def read_nwb(path: str | Path) -> Recording:
     path = Path(path)
     try:
         with h5py.File(path, "r") as file:
-            has_units = "units" in file and "spike_times" in file["units"] and len(file["units"]["id"]) > 0
             is_nwb = "nwb_version" in file.attrs or "session_description" in file
-    except OSError as error:
+            has_units = "units" in file and "spike_times" in file["units"]
+            whole = not has_units or _fits_together(file["units"])
+            has_units = has_units and (not whole or len(file["units"]["id"]) > 0)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise NeurratorError(
             f"{path} cannot be opened: it is not an HDF5 file, or it is damaged or cut short; fetch it again."
         ) from error
@@ -47,13 +50,31 @@ def read_nwb(path: str | Path) -> Recording:
         raise NeurratorError(
             f"{path} holds no sorted units (no units table with spike_times): open a spike-sorted session."
         )
+    if not whole:
+        raise NeurratorError(
+            f"{path} is damaged: its spike times cannot be told apart by unit (units/spike_times_index); fetch it again."
+        )
     try:
-        return _read(path)
+        recording = _read(path)
+        # All of them now, so that a damaged file is found here and not in the middle of the work.
+        _ = recording.spikes
+        return recording
     except NeurratorError:
         raise
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise NeurratorError(f"{path} cannot be read as NWB ({first[:200]}): check it with nwbinspector.") from error
+
+
+def _fits_together(units: Any) -> bool:
+    """Tell whether the index of the spike times names each unit's part of them."""
+    if "id" not in units or "spike_times_index" not in units:
+        return False
+    ends = np.asarray(units["spike_times_index"][:], dtype=np.int64)
+    n_spikes = len(units["spike_times"])
+    return len(ends) == len(units["id"]) and bool(
+        np.all(np.diff(ends, prepend=0) >= 0) and (ends[-1] if len(ends) else 0) == n_spikes
+    )
 
 
 def _read(path: Path) -> Recording:
@@ -108,10 +129,12 @@ def _flat_columns(table: Any) -> pd.DataFrame:
 
 
 def _first_electrode(units: Any) -> np.ndarray | None:
-    """Return each unit's first electrode as a row number, where units name electrodes by region."""
+    """Return the row of each unit's first electrode, −1 where it has none; None where units do not name electrodes."""
     if "electrodes" not in units.colnames:
         return None
     index = units["electrodes"]
+    if not hasattr(index, "target"):
+        return np.asarray(index.data[:], dtype=np.int64)
     ends = np.asarray(index.data[:], dtype=np.int64)
     rows = np.asarray(index.target.data[:], dtype=np.int64)
     starts = np.concatenate([[0], ends[:-1]])
@@ -120,6 +143,9 @@ def _first_electrode(units: Any) -> np.ndarray | None:
 
 def _with_positions(table: pd.DataFrame, electrodes: pd.DataFrame, first_electrode: np.ndarray | None) -> pd.DataFrame:
     units = table.rename(columns={"firing_rate": "firing_rate_hz"})
+    own_region = next((column for column in _REGION if column in units), None)
+    if own_region is not None:
+        units = units.rename(columns={own_region: "region"})
     place = np.full(len(units), -1)
     if "peak_channel_id" in units and len(electrodes):
         place = electrodes.index.get_indexer(
@@ -149,7 +175,7 @@ def _with_positions(table: pd.DataFrame, electrodes: pd.DataFrame, first_electro
         for axis, column in _CCF.items():
             if axis in electrodes and "probe_vertical_position" in electrodes:
                 units[column] = from_electrode(axis, np.nan).astype(float)
-    return units.drop(columns=[column for column in ("location",) if column in units])
+    return units
 
 
 def _presentations(nwb: Any) -> pd.DataFrame | None:

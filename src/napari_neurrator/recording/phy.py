@@ -14,7 +14,7 @@ _NEEDED = ("spike_times.npy", "params.py")
 
 def is_phy_folder(folder: Path) -> bool:
     """Tell whether a folder looks like one of Kilosort's or phy's."""
-    return all((folder / name).is_file() for name in _NEEDED)
+    return any((folder / name).is_file() for name in _NEEDED)
 
 
 def read_phy(folder: str | Path) -> Recording:
@@ -34,14 +34,15 @@ def read_phy(folder: str | Path) -> Recording:
     from spikeinterface.extractors.phykilosortextractors import PhySortingExtractor
 
     folder = Path(folder)
+    for name in _NEEDED:
+        if not (folder / name).is_file():
+            raise NeurratorError(f"{folder} has no {name}: it is not a whole Kilosort or phy folder.")
     check_params(folder / "params.py")
     if not any((folder / name).is_file() for name in ("spike_clusters.npy", "spike_templates.npy")):
         raise NeurratorError(
             f"{folder} holds neither spike_clusters.npy nor spike_templates.npy: it is not a whole Kilosort or phy folder."
         )
-    for name in ("spike_times.npy", "spike_clusters.npy", "spike_templates.npy"):
-        if (folder / name).is_file():
-            _load(folder / name)
+    _check_spikes(folder)
     try:
         sorting = PhySortingExtractor(folder)
     except NeurratorError:
@@ -52,7 +53,9 @@ def read_phy(folder: str | Path) -> Recording:
     units = pd.DataFrame(index=pd.Index(sorting.unit_ids, name="unit_id"))
     for key in sorting.get_property_keys():
         values = np.asarray(sorting.get_property(key))
-        if values.ndim == 1 and key != "original_cluster_id":
+        # SpikeInterface adds a column again under this name where two files hold it (Kilosort4's group file repeats KSLabel).
+        again = key.endswith("_repeat") and key.removesuffix("_repeat") in units
+        if values.ndim == 1 and key != "original_cluster_id" and not again:
             units[key] = values
     clusters = (
         np.asarray(sorting.get_property("original_cluster_id"))
@@ -63,18 +66,11 @@ def read_phy(folder: str | Path) -> Recording:
     try:
         positions = _positions(folder, clusters.astype(np.int64))
         units["x_um"], units["y_um"] = positions[:, 0], positions[:, 1]
+        shanks = _shanks(folder, positions)
+        if shanks is not None:
+            units["shank"] = shanks
     except NeurratorError as error:
         warnings.append(str(error))
-    counts = np.array([len(sorting.get_unit_spike_train(unit, segment_index=0)) for unit in sorting.unit_ids])
-    last = max(
-        (
-            float(sorting.get_unit_spike_train(u, segment_index=0)[-1])
-            for u, n in zip(sorting.unit_ids, counts, strict=True)
-            if n
-        ),
-        default=0.0,
-    )
-    units["firing_rate_hz"] = counts / max(last / sorting.sampling_frequency, 1e-9)
     recording = Recording.from_sorting(sorting, None, units, name=folder.resolve().name, source=str(folder))
     recording.warnings = warnings + recording.warnings
     return recording
@@ -102,9 +98,22 @@ def check_params(path: Path) -> dict[str, object]:
             f"{path} may only hold lines such as 'sample_rate = 30000.' ({error}): it is not run, so nothing was opened."
         ) from error
     rate = settings.get("sample_rate")
-    if not isinstance(rate, int | float) or not rate > 0:
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < float("inf"):
         raise NeurratorError(f"{path} does not say the sample rate: add a line such as 'sample_rate = 30000.'.")
     return settings
+
+
+def _check_spikes(folder: Path) -> None:
+    lengths = {}
+    for name in ("spike_times.npy", "spike_clusters.npy", "spike_templates.npy"):
+        if (folder / name).is_file():
+            numbers = _load(folder / name)
+            if numbers.dtype.kind not in "iuf" or (numbers.dtype.kind == "f" and not np.isfinite(numbers).all()):
+                raise NeurratorError(f"{folder / name} holds values that are no sample or cluster numbers: sort again.")
+            lengths[name] = numbers.size
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise NeurratorError(f"{folder} is damaged: its files hold different numbers of spikes ({listed}).")
 
 
 def _load(path: Path) -> np.ndarray:
@@ -123,6 +132,10 @@ def _positions(folder: Path, clusters: np.ndarray) -> np.ndarray:
             raise NeurratorError(f"{folder} has no {name}, so its units have no positions.")
     templates = _load(folder / "templates.npy")
     channels = np.asarray(_load(folder / "channel_positions.npy"), dtype=float)
+    if templates.ndim != 3 or channels.ndim != 2 or channels.shape[1] != 2:
+        raise NeurratorError(
+            f"{folder}: templates.npy has shape {templates.shape} and channel_positions.npy {channels.shape}, so its units have no positions."
+        )
     sparse = folder / "templates_ind.npy"
     columns = np.asarray(_load(sparse), dtype=np.int64) if sparse.is_file() else None
     if columns is None or columns.shape != (templates.shape[0], templates.shape[2]):
@@ -142,6 +155,19 @@ def _positions(folder: Path, clusters: np.ndarray) -> np.ndarray:
             near = amplitude >= 0.2 * amplitude.max()
             centres[number] = np.average(channels[where[near]], axis=0, weights=amplitude[near] ** 2)
     return _templates_of(folder, clusters, centres)
+
+
+def _shanks(folder: Path, positions: np.ndarray) -> np.ndarray | None:
+    """Return the shank of the channel nearest to each unit, −1 where the unit has no position; None where no file tells shanks apart."""
+    if not (folder / "channel_shanks.npy").is_file():
+        return None
+    shanks = np.asarray(_load(folder / "channel_shanks.npy")).ravel()
+    channels = np.asarray(_load(folder / "channel_positions.npy"), dtype=float)
+    if len(shanks) != len(channels):
+        return None
+    distance = ((positions[:, None, :] - channels[None]) ** 2).sum(axis=2)
+    nearest = shanks[np.argmin(np.nan_to_num(distance, nan=np.inf), axis=1)]
+    return np.where(np.isfinite(positions).all(axis=1), nearest, -1).astype(np.int64)
 
 
 def _templates_of(folder: Path, clusters: np.ndarray, centres: np.ndarray) -> np.ndarray:

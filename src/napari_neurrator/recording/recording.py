@@ -1,7 +1,5 @@
 """One session: its units, their spikes, and what was shown when."""
 
-import difflib
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import pandas as pd
 from ..errors import NeurratorError
 from .presentations import canonical_name, tidy_presentations
 from .spikes import SpikeTrains
+from .unit_query import select
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseSorting
@@ -99,6 +98,8 @@ class Recording:
         )
         shown, warnings = tidy_presentations(presentations, source)
         recording = cls(name, source, sorting, table, shown, simulated, warnings, dict(subject or {}))
+        if "firing_rate_hz" not in recording.units:
+            recording.units["firing_rate_hz"] = recording.spikes.counts_by_unit() / max(recording.duration_s, 1e-9)
         lost = int((~np.isfinite(table[["x_um", "y_um"]]).all(axis=1)).sum())
         if lost:
             recording.warnings.append(
@@ -132,39 +133,11 @@ class Recording:
         Raises
         ------
         NeurratorError
-            The query cannot be read, names a column that is not there, or finds nothing.
+            The query cannot be read, names a column that is not there, does more than compare, or finds nothing.
         """
         if query is None or not query.strip():
             return self.unit_ids
-        columns = ", ".join(["unit_id", *map(str, self.units.columns)])
-        if "@" in query or "__" in query:
-            raise NeurratorError(f"The units query {query!r} may only compare columns of the units table ({columns}).")
-        try:
-            found = self.units.query(query, engine="python")
-            if not isinstance(found, pd.DataFrame):
-                raise TypeError("the query does not say yes or no for each unit")
-        except Exception as error:
-            raise NeurratorError(
-                f"The units query {query!r} cannot be used: {self._why(error)}; the columns are {columns}."
-            ) from error
-        if found.empty:
-            raise NeurratorError(
-                f"The units query {query!r} finds none of the {len(self.units)} units{self._values_in(query)}."
-            )
-        return list(found.index)
-
-    def _why(self, error: Exception) -> str:
-        unknown = re.match(r"name '(.+?)' is not defined", str(error))
-        if unknown:
-            close = difflib.get_close_matches(unknown[1], [*map(str, self.units.columns), "unit_id"], n=1)
-            return f"there is no column {unknown[1]!r}" + (f", did you mean {close[0]!r}?" if close else "")
-        return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-
-    def _values_in(self, query: str) -> str:
-        for column in ("region", "probe", "cell_type", "quality"):
-            if column in query and column in self.units:
-                return f"; {column} is one of {', '.join(sorted(set(map(str, self.units[column]))))}"
-        return ""
+        return select(self.units, query)
 
     def stimuli(self) -> pd.DataFrame:
         """Return one row a stimulus: ``stimulus``, ``presentations``, ``frames`` (distinct, blanks apart), ``repeats``, ``start_time``, ``stop_time``."""
@@ -236,6 +209,9 @@ def tidy_units(units: pd.DataFrame, unit_ids: list, source: str) -> pd.DataFrame
     """Bring a units table into the shape that `Recording` promises."""
     table = units.copy()
     table.index = pd.Index([plain(unit) for unit in table.index], name="unit_id")
+    if table.index.has_duplicates:
+        twice = table.index[table.index.duplicated()][0]
+        raise NeurratorError(f"The units table of {source} names the unit {twice!r} more than once.")
     missing = [unit for unit in unit_ids if unit not in table.index]
     if missing:
         raise NeurratorError(

@@ -27,7 +27,7 @@ class ArrayStimulus(Stimulus):
     Raises
     ------
     NeurratorError
-        The array has another shape.
+        The array has another shape, or holds what is no picture.
     """
 
     def __init__(self, array: np.ndarray, name: str = "array", frame_rate_hz: float | None = None):
@@ -35,6 +35,7 @@ class ArrayStimulus(Stimulus):
             raise NeurratorError(
                 f"The frames of {name} have shape {array.shape}: they have to be (frame, height, width) or (frame, height, width, 3)."
             )
+        as_rgb(np.asarray(array[0]))
         self.array, self.name, self.frame_rate_hz = array, name, frame_rate_hz
         self.n_frames = len(array)
         self.frame_shape = (array.shape[1], array.shape[2], 3)
@@ -45,7 +46,7 @@ class ArrayStimulus(Stimulus):
         path = Path(path)
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise NeurratorError(
                 f"{path} cannot be read as an array of frames: it is missing, damaged or holds objects."
             ) from error
@@ -58,11 +59,20 @@ class ArrayStimulus(Stimulus):
 
         path = Path(path)
         try:
-            array: np.ndarray = tifffile.memmap(path, mode="r")
-        except ValueError:
-            array = tifffile.imread(path)
-        except (OSError, tifffile.TiffFileError) as error:
-            raise NeurratorError(f"{path} cannot be read as a TIFF stack: it is missing or damaged.") from error
+            with tifffile.TiffFile(path) as file:
+                axes = file.series[0].axes
+            try:
+                array: np.ndarray = tifffile.memmap(path, mode="r")
+            except ValueError:
+                # Compressed, or its pages do not lie side by side.
+                array = tifffile.imread(path)
+        except Exception as error:
+            raise NeurratorError(
+                f"{path} cannot be read as a TIFF stack: it is missing, damaged or compressed in a way that is not known here."
+            ) from error
+        if axes in ("YX", "YXS"):
+            # A single picture: its rows are not frames.
+            array = array[None]
         return cls(array, name or path.stem)
 
     def frame(self, index: int) -> np.ndarray:
@@ -78,7 +88,7 @@ class ArrayStimulus(Stimulus):
 
 
 class ImageFolder(Stimulus):
-    """The images of a folder in order of their names (numbers count as numbers: 2 before 10).
+    """The images of a folder, of 8 bits a colour, in order of their names (numbers count as numbers: 2 before 10).
 
     Raises
     ------
@@ -112,8 +122,15 @@ class ImageFolder(Stimulus):
 
     def frame(self, index: int) -> np.ndarray:
         """Return one image, uint8 (height, width, 3)."""
-        with Image.open(self.files[self.check(index)]) as picture:
-            return np.asarray(picture.convert("RGB"))
+        file = self.files[self.check(index)]
+        try:
+            with Image.open(file) as picture:
+                # Modes I and F hold more than 8 bits, which convert() would cut off.
+                if picture.mode[0] in "IF":
+                    return as_rgb(np.asarray(picture))
+                return np.asarray(picture.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise NeurratorError(f"{file} cannot be read as an image: take it out of the folder or mend it.") from error
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all files."""

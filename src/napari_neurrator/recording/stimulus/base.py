@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import NeurratorError
+
 
 class Stimulus(ABC):
     """Frames by number, read lazily.
@@ -41,12 +43,16 @@ class Stimulus(ABC):
 
     def as_dask(self) -> Any:
         """Return a lazy array, one frame a chunk: dask (frame, height, width, 3), uint8."""
-        import dask
         import dask.array as da
 
-        delayed = dask.delayed(self.frame, pure=True)
-        lazy = [da.from_delayed(delayed(i), shape=self.frame_shape, dtype=np.uint8) for i in range(self.n_frames)]
-        return da.stack(lazy)
+        # From an array-like and not from thousands of delayed calls, which take seconds to put together.
+        return da.from_array(
+            _Frames(self),
+            chunks=(1, *self.frame_shape),
+            name=False,
+            asarray=False,
+            meta=np.empty((0, 0, 0, 0), np.uint8),
+        )
 
     def check(self, index: int) -> int:
         """Return `index`, or raise IndexError where there is no such frame."""
@@ -55,15 +61,42 @@ class Stimulus(ABC):
         return int(index)
 
 
+class _Frames:
+    """What dask needs of an array, served by `Stimulus.frame`."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(self, stimulus: Stimulus):
+        self._stimulus = stimulus
+        self.shape = (stimulus.n_frames, *stimulus.frame_shape)
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        first, *rest = key
+        frames = self._stimulus.frames(range(*first.indices(self.shape[0])))
+        return frames[(slice(None), *rest)]
+
+
 def as_rgb(frame: np.ndarray) -> np.ndarray:
-    """Return a frame as uint8 (height, width, 3): grey is repeated, alpha dropped, numbers from 0 to 1 stretched to 255."""
-    if frame.dtype != np.uint8:
-        scaled = frame.astype(np.float64)
-        frame = (
-            (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
-            if frame.dtype.kind == "f"
-            else np.clip(scaled, 0, 255).astype(np.uint8)
-        )
+    """Return a frame as uint8 (height, width, 3): grey is repeated, alpha dropped, numbers from 0 to 1 stretched to 255.
+
+    Raises
+    ------
+    NeurratorError
+        Its numbers lie outside what can be shown, 0 to 255 or, with a point, 0 to 1: cutting them off would change the picture.
+    """
+    if frame.dtype.kind == "b":
+        frame = frame.astype(np.uint8) * np.uint8(255)
+    elif frame.dtype != np.uint8:
+        top = 1 if frame.dtype.kind == "f" else 255
+        if frame.dtype.kind not in "fiu":
+            raise NeurratorError(f"The frames hold {frame.dtype} and not grey levels: give uint8, or numbers from 0 to 1.")
+        low, high = frame.min(), frame.max()
+        if not (low >= -1e-6 and high <= top + 1e-6):
+            raise NeurratorError(
+                f"A frame of type {frame.dtype} has values from {low:g} to {high:g}, not from 0 to {top}: give uint8, or numbers from 0 to 1."
+            )
+        frame = (np.clip(frame, 0, top) * (255 // top)).round().astype(np.uint8)
     if frame.ndim == 2:
         frame = np.repeat(frame[..., None], 3, axis=2)
     return np.ascontiguousarray(frame[..., :3])

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from ...errors import NeurratorError
 from ..presentations import canonical_name, condition_columns
 from .arrays import IMAGE_ENDINGS, ArrayStimulus, ImageFolder
@@ -46,7 +48,7 @@ def open_stimulus(recording: "Recording", name_or_file: str, frames: str | Path 
         name = recording.stimulus_name(name_or_file)
         if frames is not None:
             stimulus = open_frames(frames, name)
-        elif "orientation" in condition_columns(recording.presentations_of(name)) and _beside(recording, name) is None:
+        elif _is_grating(recording.presentations_of(name)) and _beside(recording, name) is None:
             return GratingStimulus(recording.presentations_of(name), name), name
         else:
             stimulus = open_frames(_found_beside(recording, name), name)
@@ -83,6 +85,14 @@ def open_frames(path: str | Path, name: str | None = None) -> Stimulus:
     if ending in (".tif", ".tiff"):
         return ArrayStimulus.from_tiff(path, name)
     return MovieFile(path, name)
+
+
+def _is_grating(presentations: pd.DataFrame) -> bool:
+    """Tell whether the whole screen showed gratings: patches at several places (Gabors) cannot be rendered as such."""
+    if "orientation" not in condition_columns(presentations):
+        return False
+    places = [column for column in ("x_position", "y_position") if column in presentations]
+    return all(pd.to_numeric(presentations[column], errors="coerce").nunique() <= 1 for column in places)
 
 
 def _beside(recording: "Recording", name: str) -> Path | None:
