@@ -15,6 +15,8 @@ from .errors import NeurratorError
 
 _SCREEN = "1600x1000x24"
 _FRAMES_NARRATED = 24
+# A scene at night whose objects the dictionary has features for.
+_FRAME = 562
 
 
 def has_display() -> bool:
@@ -32,7 +34,7 @@ def run_headless(decoder: str, stimulus: str, out: Path) -> dict[str, Any]:
     NeurratorError
         There is neither a display nor Xvfb, or the window failed.
     """
-    command = [sys.executable, "-m", "napari_neurrator.gui.demo", decoder, stimulus, str(out)]
+    command = [sys.executable, "-m", "napari_neurrator.gui.demo", decoder, stimulus, str(out), str(_FRAME)]
     environment = dict(os.environ)
     if shutil.which("xvfb-run"):
         command = ["xvfb-run", "-a", "-s", f"-screen 0 {_SCREEN}", *command]

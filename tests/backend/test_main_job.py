@@ -31,9 +31,13 @@ def narrations_of(small_sample, small_decoder):
 
 def objects_right(lines, truth, shift=0):
     """Share of frames, of those whose true frame is narrated right, in which the decoded sentence names the same objects."""
-    usable = [line for line in lines if named_objects(line.reference) == {o["kind"] for o in truth[line.frame]["objects"]}]
+    usable = [
+        line for line in lines if named_objects(line.reference) == {o["kind"] for o in truth[line.frame]["objects"]}
+    ]
     said = np.roll(np.array([line.text for line in usable], dtype=object), shift)
-    return np.mean([named_objects(text) == named_objects(line.reference) for text, line in zip(said, usable, strict=True)])
+    return np.mean(
+        [named_objects(text) == named_objects(line.reference) for text, line in zip(said, usable, strict=True)]
+    )
 
 
 def test_visual_units_name_the_objects_and_ca1_is_at_chance(narrations_of, small_sample):

@@ -155,6 +155,60 @@ def test_pickled_arrays_are_refused(tmp_path):
         open_recording(folder)
 
 
+@pytest.mark.parametrize("missing", ["params.py", "spike_times.npy"])
+def test_half_a_kilosort_folder_says_what_it_lacks(tmp_path, missing):
+    folder = phy_folder(tmp_path / "ks")
+    (folder / missing).unlink()
+    with pytest.raises(NeurratorError, match=missing):
+        open_recording(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("spike_times.npy", np.arange(20)),
+        ("spike_times.npy", np.full(500, np.nan)),
+        ("spike_clusters.npy", np.arange(20)),
+    ],
+)
+def test_kilosort_files_that_do_not_fit_together_are_damage(tmp_path, name, array):
+    folder = phy_folder(tmp_path / "ks")
+    np.save(folder / name, array)
+    with pytest.raises(NeurratorError, match=r"spike_times|spike_clusters"):
+        open_recording(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"), [("templates.npy", np.zeros((5, 6))), ("channel_positions.npy", np.zeros(5))]
+)
+def test_odd_templates_or_channels_only_cost_the_positions(tmp_path, name, array):
+    folder = phy_folder(tmp_path / "ks")
+    np.save(folder / name, array)
+    recording = open_recording(folder)
+    assert recording.units["x_um"].isna().all()
+    assert any("shape" in warning for warning in recording.warnings)
+
+
+@pytest.mark.parametrize("rate", ["1e999", "True", "0", "'30000'"])
+def test_a_sample_rate_that_is_none_is_refused(tmp_path, rate):
+    with pytest.raises(NeurratorError, match="sample rate"):
+        open_recording(phy_folder(tmp_path / "ks", f"sample_rate = {rate}\n"))
+
+
+def test_shanks_follow_the_nearest_channel(tmp_path):
+    folder = phy_folder(tmp_path / "ks")
+    np.save(folder / "channel_shanks.npy", np.repeat([0, 1], 8))
+    assert open_recording(folder).units["shank"].tolist() == [0, 0, 1, 1]
+
+
+def test_a_units_table_that_names_a_unit_twice_is_refused():
+    from spikeinterface.core import NumpySorting
+
+    sorting = NumpySorting.from_unit_dict({"u": np.array([1])}, sampling_frequency=30_000)
+    with pytest.raises(NeurratorError, match="more than once"):
+        Recording.from_sorting(sorting, units=pd.DataFrame({"y_um": [1.0, 2.0]}, index=["u", "u"]))
+
+
 def test_any_sorting_of_spikeinterface_becomes_a_recording():
     from spikeinterface.core import NumpySorting
 

@@ -46,3 +46,48 @@ def test_many_spikes_in_a_bin_do_not_overflow():
 def test_an_unknown_unit_is_named():
     with pytest.raises(NeurratorError, match="no unit 7"):
         SpikeTrains([1], [np.zeros(1)]).count(np.zeros(1), 1, 1.0, [7])
+
+
+def test_counts_agree_with_a_histogram_where_the_work_is_done_in_parts(monkeypatch):
+    from napari_neurrator.recording import spikes as module
+
+    rng = np.random.default_rng(0)
+    trains = [np.sort(rng.uniform(0, 60, n)) for n in (0, 5, 900, 4000)]
+    spikes = SpikeTrains(range(4), trains)
+    starts = rng.uniform(-1, 61, 200)
+    whole = spikes.count(starts, 20, 1 / 120)
+    monkeypatch.setattr(module, "_AT_ONCE", 37)
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 450)
+    np.testing.assert_array_equal(spikes.count(starts, 20, 1 / 120), whole)
+    edges = starts[:, None] + np.arange(21) * (1 / 120)
+    for unit, train in enumerate(trains):
+        np.testing.assert_array_equal(whole[..., unit], np.diff(np.searchsorted(train, edges), axis=1))
+
+
+@given(
+    width=st.floats(1e-4, 0.3),
+    starts=st.lists(st.floats(0, 9000), min_size=1, max_size=4),
+    k=st.integers(0, 9),
+    nudge=st.integers(-2, 2),
+)
+@settings(max_examples=150, deadline=None)
+def test_spikes_on_the_edge_of_a_bin_fall_on_the_right_side(width, starts, k, nudge):
+    edges = np.array(starts)[:, None] + np.arange(11) * width
+    on_edge = edges[:, k].copy()
+    for _ in range(abs(nudge)):
+        on_edge = np.nextafter(on_edge, np.inf * nudge)
+    counts = SpikeTrains([1], [on_edge]).count(np.array(starts), 10, width)[..., 0]
+    np.testing.assert_array_equal(counts, np.diff(np.searchsorted(np.sort(on_edge), edges), axis=1))
+
+
+def test_nothing_to_count_has_the_right_shape():
+    spikes = SpikeTrains([1, 2], [np.zeros(1), np.zeros(0)])
+    assert spikes.count(np.zeros(0), 3, 1.0).shape == (0, 3, 2)
+    assert spikes.count(np.zeros(2), 3, 1.0, []).shape == (2, 3, 0)
+    assert SpikeTrains([], []).span() == (0.0, 0.0)
+
+
+def test_a_whole_population_and_a_small_subset_agree():
+    spikes = SpikeTrains(list("abc"), [np.array([0.1]), np.array([0.2, 0.25]), np.array([0.3])])
+    every = spikes.count(np.array([0.0]), 4, 0.1)
+    np.testing.assert_array_equal(spikes.count(np.array([0.0]), 4, 0.1, ["c", "b"]), every[..., [2, 1]])

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from ..concepts.dictionary import load_dictionary
-from ..concepts.ranking import UsualActivation, top_concepts
+from ..concepts.ranking import UsualActivation, concept_totals, top_concepts
 from ..decoding.decoder import Decoder
 from ..decoding.fit import fit_decoder
 from ..errors import NeurratorError, Stopped
@@ -254,8 +254,8 @@ class Engine:
             n = min(_BASELINE_FRAMES, len(coefficients))
             chosen = torch.linspace(0, len(coefficients) - 1, n).round().long()
             totals = [
-                models.dictionary.encode(fitted.decoder.basis.grids(coefficients[row : row + 1])).totals()
-                for row in chosen
+                concept_totals(models.dictionary, models.dictionary.encode(fitted.decoder.basis.grids(part)))
+                for part in coefficients[chosen].split(8)
             ]
             fitted.usual_activation = UsualActivation.of(torch.cat(totals))
         return fitted.usual_activation

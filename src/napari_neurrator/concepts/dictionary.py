@@ -38,10 +38,6 @@ class SparseActivations:
         totals = torch.zeros(len(self.values), self.n_features)
         return totals.scatter_add_(1, self.features.flatten(1), self.values.flatten(1))
 
-    def heatmap(self, frame: int, feature: int) -> torch.Tensor:
-        """Return the activation of one feature in each patch of one frame: (patch,)."""
-        return (self.values[frame] * (self.features[frame] == feature)).sum(-1)
-
 
 class Dictionary:
     """A sparse autoencoder: ``act((x − b_dec) W_enc + b_enc)``.
@@ -100,6 +96,17 @@ class Dictionary:
         if not file.is_file():
             return [{"name": f"feature {i}", "score": 0.0} for i in range(self.n_features)]
         return json.loads(file.read_text(encoding="utf-8"))
+
+    @cached_property
+    def concepts(self) -> list[str]:
+        """The different names of features."""
+        return sorted({entry["name"] for entry in self.names if entry["name"]})
+
+    @cached_property
+    def concept_of_feature(self) -> torch.Tensor:
+        """Position in `concepts` of each feature's name; −1 where it has none, int64 (feature,)."""
+        place = {name: number for number, name in enumerate(self.concepts)}
+        return torch.tensor([place.get(entry["name"], -1) for entry in self.names])
 
     @torch.inference_mode()
     def encode(self, patches: torch.Tensor) -> SparseActivations:

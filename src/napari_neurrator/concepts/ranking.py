@@ -9,7 +9,7 @@ from .dictionary import Dictionary, SparseActivations
 
 @dataclass(frozen=True)
 class ActiveConcept:
-    """A concept on one frame.
+    """A concept on one frame: all features of one name.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class ActiveConcept:
     name : str
         What it is called.
     strength : float
-        How far that feature stands above what is usual in the session, in standard deviations over frames.
+        How far its activation, summed over patches, stands above what is usual in the session, in standard deviations over frames.
     heatmap : torch.Tensor
         Activation by patch, (patch,).
     """
@@ -29,31 +29,37 @@ class ActiveConcept:
     heatmap: torch.Tensor
 
 
+def concept_totals(dictionary: Dictionary, activations: SparseActivations) -> torch.Tensor:
+    """Sum the activation of each concept over its features and over patches: (frame, concept)."""
+    totals = activations.totals()
+    named = dictionary.concept_of_feature >= 0
+    sums = torch.zeros(len(totals), len(dictionary.concepts))
+    return sums.index_add_(1, dictionary.concept_of_feature[named], totals[:, named])
+
+
 @dataclass(frozen=True)
 class UsualActivation:
-    """How active each feature usually is: mean and standard deviation, over frames, of its activation summed over patches; (feature,)."""
+    """How active each concept usually is: mean and standard deviation over frames of `concept_totals`; (concept,)."""
 
     mean: torch.Tensor
     deviation: torch.Tensor
 
     @classmethod
     def of(cls, totals: torch.Tensor) -> "UsualActivation":
-        """Estimate it from summed activations (frame, feature).
+        """Estimate it from concept totals (frame, concept).
 
-        Features that hardly vary get the deviation of a typical one, lest a trifle counts as much.
+        Concepts that vary less than a typical one get the deviation of that one, lest a trifle counts as much as a sight.
         """
         deviation = totals.std(0) if len(totals) > 1 else torch.zeros(totals.shape[1])
         alive = deviation[deviation > 0]
-        floor = alive.quantile(0.25) if len(alive) else torch.tensor(1.0)
-        return cls(totals.mean(0), deviation.clamp(min=float(floor)))
+        typical = float(alive.median()) if len(alive) else 1.0
+        return cls(totals.mean(0), deviation.clamp(min=typical))
 
 
 def top_concepts(
     dictionary: Dictionary, activations: SparseActivations, n: int, usual: UsualActivation
 ) -> list[list[ActiveConcept]]:
-    """Rank the named features of each frame by how far they stand above what is usual.
-
-    Features of the same name are one concept: their heatmaps add up.
+    """Rank the concepts of each frame by how far they stand above what is usual.
 
     Parameters
     ----------
@@ -71,26 +77,22 @@ def top_concepts(
     list of list of ActiveConcept
         Strongest first; fewer than `n` where fewer stand out.
     """
-    named = torch.tensor([bool(entry["name"]) for entry in dictionary.names])
-    totals = activations.totals()
     result = []
-    for frame, excess in enumerate((totals - usual.mean) / usual.deviation):
-        excess = torch.where(named & (totals[frame] > 0), excess, -torch.inf)
-        order = torch.argsort(excess, descending=True)
-        groups: dict[str, list[int]] = {}
-        for feature in order[excess[order] > 0].tolist():
-            name = dictionary.names[feature]["name"]
-            if name in groups or len(groups) < n:
-                groups.setdefault(name, []).append(feature)
-        result.append(
-            [
+    for frame, excess in enumerate((concept_totals(dictionary, activations) - usual.mean) / usual.deviation):
+        concept_of_slot = dictionary.concept_of_feature[activations.features[frame]]
+        ranked = []
+        for concept in torch.argsort(excess, descending=True)[:n].tolist():
+            if excess[concept] <= 0:
+                break
+            values = activations.values[frame] * (concept_of_slot == concept)
+            strongest = int(values.flatten().argmax())
+            ranked.append(
                 ActiveConcept(
-                    feature=features[0],
-                    name=name,
-                    strength=float(excess[features[0]]),
-                    heatmap=torch.stack([activations.heatmap(frame, feature) for feature in features]).sum(0),
+                    feature=int(activations.features[frame].flatten()[strongest]),
+                    name=dictionary.concepts[concept],
+                    strength=float(excess[concept]),
+                    heatmap=values.sum(-1),
                 )
-                for name, features in groups.items()
-            ]
-        )
+            )
+        result.append(ranked)
     return result

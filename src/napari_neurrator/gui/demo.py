@@ -188,15 +188,21 @@ def take_picture(window: Any, path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the demo in a process of its own: ``python -m napari_neurrator.gui.demo DECODER STIMULUS OUT [RECORDING]``.
+    """Run the demo in a process of its own: ``python -m napari_neurrator.gui.demo DECODER STIMULUS OUT FRAME [RECORDING]``.
 
     What `drive_demo` returns is written to ``OUT/.demo.json``. Exit code 2 and one sentence for a fault the user can mend.
     """
     decoder, stimulus, out = arguments[:3]
-    recording = arguments[3] if len(arguments) > 3 else "sample"
+    frame = int(arguments[3])
+    recording = arguments[4] if len(arguments) > 4 else "sample"
     try:
         result = drive_demo(
-            recording, decoder, Path(out), stimulus=stimulus, progress=lambda words: print(words, flush=True)
+            recording,
+            decoder,
+            Path(out),
+            stimulus=stimulus,
+            frame=frame,
+            progress=lambda words: print(words, flush=True),
         )
     except NeurratorError as error:
         print(error, file=sys.stderr)

@@ -62,7 +62,9 @@ def read_nwb(path: str | Path) -> Recording:
     except NeurratorError:
         raise
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        # hdmf puts the whole table before the reason.
+        reason = error.args[-1] if error.args and isinstance(error.args[-1], str) else str(error)
+        first = (reason.splitlines() or [type(error).__name__])[0]
         raise NeurratorError(f"{path} cannot be read as NWB ({first[:200]}): check it with nwbinspector.") from error
 
 

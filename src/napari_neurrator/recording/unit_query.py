@@ -47,7 +47,11 @@ def select(units: pd.DataFrame, query: str) -> list:
     try:
         mask, used = _mask(units, query, names)
     except Exception as error:
-        why = error.msg if isinstance(error, SyntaxError) else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        why = (
+            error.msg
+            if isinstance(error, SyntaxError)
+            else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        )
         raise NeurratorError(f"The units query {query!r} cannot be used: {why}; the columns are {columns}.") from error
     if not mask.any():
         values = "".join(f"; {_values(units, name)}" for name in used)

@@ -39,6 +39,8 @@ class Stimulus(ABC):
 
     def frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return several frames, uint8 (n, height, width, 3)."""
+        if not len(indices):
+            return np.empty((0, *self.frame_shape), dtype=np.uint8)
         return np.stack([self.frame(int(index)) for index in indices])
 
     def as_dask(self) -> Any:
@@ -51,6 +53,7 @@ class Stimulus(ABC):
             chunks=(1, *self.frame_shape),
             name=False,
             asarray=False,
+            fancy=False,
             meta=np.empty((0, 0, 0, 0), np.uint8),
         )
 
@@ -71,10 +74,12 @@ class _Frames:
         self._stimulus = stimulus
         self.shape = (stimulus.n_frames, *stimulus.frame_shape)
 
-    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+    def __getitem__(self, key: tuple[int | slice, ...]) -> np.ndarray:
         first, *rest = key
-        frames = self._stimulus.frames(range(*first.indices(self.shape[0])))
-        return frames[(slice(None), *rest)]
+        numbers = np.arange(self.shape[0])[first]
+        if numbers.ndim == 0:
+            return self._stimulus.frame(int(numbers))[tuple(rest)]
+        return self._stimulus.frames(numbers)[(slice(None), *rest)]
 
 
 def as_rgb(frame: np.ndarray) -> np.ndarray:
@@ -90,7 +95,9 @@ def as_rgb(frame: np.ndarray) -> np.ndarray:
     elif frame.dtype != np.uint8:
         top = 1 if frame.dtype.kind == "f" else 255
         if frame.dtype.kind not in "fiu":
-            raise NeurratorError(f"The frames hold {frame.dtype} and not grey levels: give uint8, or numbers from 0 to 1.")
+            raise NeurratorError(
+                f"The frames hold {frame.dtype} and not grey levels: give uint8, or numbers from 0 to 1."
+            )
         low, high = frame.min(), frame.max()
         if not (low >= -1e-6 and high <= top + 1e-6):
             raise NeurratorError(

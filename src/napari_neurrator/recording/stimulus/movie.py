@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +14,14 @@ from ...errors import NeurratorError
 from .base import Stimulus
 
 _KEPT = 64
+_KEPT_BYTES = 128_000_000
 
 
 class MovieFile(Stimulus):
     """A movie on disk; decodes forward from the last frame, or from the key frame before the one asked for.
+
+    Containers whose times cannot be relied on (AVI with B-frames, MPEG program streams) are decoded from their beginning instead and the
+    pictures counted, which is exact but slow to jump back in.
 
     Parameters
     ----------
@@ -37,17 +41,31 @@ class MovieFile(Stimulus):
         self.name = name or self.path.stem
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._decoder: Iterator[av.VideoFrame] | None = None
+        self._position = -1
+        self._times: list[int]
+        self._keys: list[int]
         try:
             self._container = av.open(str(self.path))
             self._stream = self._container.streams.video[0]
             # Presentation times of all frames, from the packets alone: nothing is decoded.
-            packets = [(p.pts, p.is_keyframe) for p in self._container.demux(self._stream) if p.pts is not None]
+            packets = [(p.pts, p.is_keyframe, p.is_discard) for p in self._container.demux(self._stream) if p.size]
+            self._counted = any(pts is None for pts, _, _ in packets) or bool(
+                self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
+            )
+            if self._counted:
+                self._restart()
+                assert self._decoder is not None
+                self._times = list(range(sum(1 for _ in self._decoder)))
+                self._keys = [0]
+            else:
+                # Packets that an edit list hides are decoded but not shown.
+                self._times = sorted(pts or 0 for pts, _, hidden in packets if not hidden)
+                self._keys = sorted(pts or 0 for pts, key, _ in packets if key)
         except (OSError, av.error.FFmpegError, IndexError, ValueError) as error:
             raise NeurratorError(
                 f"{self.path} cannot be read as a movie: it is missing, damaged or of another kind."
             ) from error
-        self._times = sorted(pts for pts, _ in packets)
-        self._keys = sorted(pts for pts, key in packets if key)
         if not self._times or not self._keys:
             raise NeurratorError(f"{self.path} holds no pictures.")
         self._number = {pts: number for number, pts in enumerate(self._times)}
@@ -55,9 +73,8 @@ class MovieFile(Stimulus):
         rate = self._stream.average_rate
         self.frame_rate_hz = float(rate) if rate else None
         self.frame_shape = (self._stream.height, self._stream.width, 3)
-        self._stream.thread_type = "AUTO"
-        self._position = -1
-        self._decoder: Iterator[av.VideoFrame] | None = None
+        self._most_kept = max(min(_KEPT, _KEPT_BYTES // int(np.prod(self.frame_shape))), 4)
+        self._restart()
 
     def frame(self, index: int) -> np.ndarray:
         """Return one frame, uint8 (height, width, 3)."""
@@ -68,28 +85,62 @@ class MovieFile(Stimulus):
             self._kept.move_to_end(index)
             return self._kept[index]
 
+    def _restart(self) -> None:
+        self._container.close()
+        self._container = av.open(str(self.path))
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._decoder, self._position = self._container.decode(self._stream), -1
+
     def _decode_to(self, index: int) -> None:
-        key = self._keys[max(bisect_right(self._keys, self._times[index]) - 1, 0)]
-        if self._decoder is None or not self._number[key] <= self._position + 1 <= index:
-            self._container.seek(key, stream=self._stream, backward=True)
-            self._decoder = self._container.decode(self._stream)
-        assert self._decoder is not None
         try:
-            for picture in self._decoder:
-                number = self._number.get(picture.pts if picture.pts is not None else -1, -1)
-                self._position = number
-                self._kept[number] = picture.to_ndarray(format="rgb24")
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
-                if number >= index:
-                    break
-            else:
+            if not self._counted and not self._follow_times_to(index):
+                self._counted = True
+                self._kept.clear()
                 self._decoder = None
+            if self._counted:
+                self._count_to(index)
         except av.error.FFmpegError as error:
             self._decoder = None
             raise NeurratorError(f"Frame {index} of {self.path} cannot be decoded: the movie is damaged.") from error
         if index not in self._kept:
+            self._decoder = None
             raise NeurratorError(f"Frame {index} of {self.path} cannot be decoded: the movie is damaged.")
+
+    def _follow_times_to(self, index: int) -> bool:
+        """Decode up to a frame, from its key frame if need be; return False where pictures do not come in the order of their times."""
+        key_time = self._keys[max(bisect_right(self._keys, self._times[index]) - 1, 0)]
+        key = bisect_left(self._times, key_time)
+        if self._decoder is None or not key <= self._position + 1 <= index:
+            self._container.seek(key_time, stream=self._stream, backward=True)
+            self._decoder = self._container.decode(self._stream)
+            self._position = key - 1
+        for picture in self._decoder:
+            number = self._number.get(picture.pts, -1) if picture.pts is not None else -1
+            if number < key and number <= self._position:
+                # Shown before the key frame but stored after it: parts of it are missing.
+                continue
+            if number != self._position + 1:
+                return False
+            self._keep(number, picture)
+            if number == index:
+                return True
+        return False
+
+    def _count_to(self, index: int) -> None:
+        if self._decoder is None or self._position >= index:
+            self._restart()
+        assert self._decoder is not None
+        for picture in self._decoder:
+            self._keep(self._position + 1, picture)
+            if self._position == index:
+                return
+
+    def _keep(self, number: int, picture: av.VideoFrame) -> None:
+        self._position = number
+        self._kept[number] = picture.to_ndarray(format="rgb24")
+        while len(self._kept) > self._most_kept:
+            self._kept.popitem(last=False)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file."""
