@@ -6,6 +6,9 @@ import torch
 
 from .dictionary import Dictionary, SparseActivations
 
+# Standard deviations above usual from which on a concept is listed.
+STANDS_OUT = 0.5
+
 
 @dataclass(frozen=True)
 class ActiveConcept:
@@ -82,7 +85,7 @@ def top_concepts(
         concept_of_slot = dictionary.concept_of_feature[activations.features[frame]]
         ranked = []
         for concept in torch.argsort(excess, descending=True)[:n].tolist():
-            if excess[concept] <= 0:
+            if excess[concept] < STANDS_OUT:
                 break
             values = activations.values[frame] * (concept_of_slot == concept)
             strongest = int(values.flatten().argmax())

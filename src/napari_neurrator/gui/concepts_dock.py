@@ -85,7 +85,7 @@ class ConceptsDock(parts.Listener):
                 self.list.addWidget(bar)
                 self.bars[entry] = bar
         self.hint.setText(
-            "Strongest first. Click one to see where on the frame; click again to take it off."
+            "Standard deviations above what is usual in this session. Click one to see where on the frame; click again to take it off."
             if rows
             else "What the decoded picture holds is listed here once some units have been narrated."
         )

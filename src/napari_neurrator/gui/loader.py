@@ -25,6 +25,14 @@ class Opened:
     problem: str = ""
 
 
+def import_readers() -> None:
+    """Import what opening a recording needs, while the user still looks for the file."""
+    import av  # noqa: F401
+    import dask.array  # noqa: F401
+    import pynwb  # noqa: F401
+    import spikeinterface.extractors.nwbextractors  # noqa: F401
+
+
 def read_recording(source: str) -> Any:
     """Open a recording from a path or the word ``sample``."""
     from ..recording import open_recording

@@ -12,7 +12,7 @@ from .backend_link import BackendLink, child_process_backend
 from .decoders import Decoders
 from .lasso import LassoTool
 from .layers import SceneLayers
-from .loader import Loader
+from .loader import Loader, import_readers
 from .narrator import Narrator
 from .state import Session
 from .threads import Background, MainThread
@@ -49,7 +49,8 @@ class Workspace:
         self._on_close: list[Callable[[], None]] = []
         self.closed = False
         compat.on_close(viewer, self.close)
-        self.background.run(compat.warm_up_shapes, lambda _: None, lambda _: None)
+        self.background.run(import_readers, lambda _: None, lambda _: None)
+        self.session.scene_changed.connect(self._warm_up_lasso)
 
     @classmethod
     def of(cls, viewer: Any, make_backend: Callable[[], Backend] | None = None) -> "Workspace":
@@ -80,6 +81,11 @@ class Workspace:
                 self.decoders.choose(decoder)
 
         self.loader.open(source, frames, stimulus, choose)
+
+    def _warm_up_lasso(self) -> None:
+        # Once there is something to lasso: before, it would delay the opening.
+        self.session.scene_changed.disconnect(self._warm_up_lasso)
+        self.background.run(compat.warm_up_shapes, lambda _: None, lambda _: None)
 
     def _warm_up(self, decoder: Any) -> None:
         # imports and weights are loaded before the first narration asks for them
