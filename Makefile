@@ -36,15 +36,15 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
 	@echo "Installing napari-neurrator and all that it needs (about 3 minutes)"
-	$(BIN)/python -m pip install --quiet --progress-bar on -e ".[all]"
+	$(BIN)/python -m pip install -e ".[all]"
 	@touch $@
 
 $(VENV)/test-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python -m pip install --group test
 	@touch $@
 
 $(VENV)/docs-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m pip install --group docs
 	@touch $@
 
 # Xvfb and Qt's libraries, where there is no display and we may install them.

@@ -79,6 +79,15 @@ def _fits_together(units: Any) -> bool:
     )
 
 
+def _spike_times(path: Path) -> list[np.ndarray]:
+    """Return each unit's spike times in seconds, as they stand in the file (SpikeInterface rounds them to samples)."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        ends = np.asarray(file["units/spike_times_index"][:], dtype=np.int64)
+        return np.split(np.asarray(file["units/spike_times"][:], dtype=np.float64), ends[:-1])
+
+
 def _read(path: Path) -> Recording:
     from pynwb import NWBHDF5IO
     from spikeinterface.extractors.nwbextractors import NwbSortingExtractor
@@ -109,6 +118,7 @@ def _read(path: Path) -> Recording:
         source=str(path),
         simulated="simulated" in text.lower(),
         subject=subject,
+        spike_times_s=_spike_times(path),
     )
 
 

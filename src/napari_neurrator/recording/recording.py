@@ -1,5 +1,6 @@
 """One session: its units, their spikes, and what was shown when."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ class Recording:
         What the user should know about the data.
     subject : dict
         What the source says of the animal.
+    spike_times_s : sequence of numpy.ndarray or None
+        Spike times of each unit, where the source holds seconds; else they are worked out from the sorting's samples.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Recording:
     simulated: bool = False
     warnings: list[str] = field(default_factory=list)
     subject: dict[str, str] = field(default_factory=dict)
+    spike_times_s: Sequence[np.ndarray] | None = field(default=None, repr=False)
 
     @classmethod
     def from_sorting(
@@ -64,6 +68,7 @@ class Recording:
         source: str = "memory",
         simulated: bool = False,
         subject: dict[str, str] | None = None,
+        spike_times_s: Sequence[np.ndarray] | None = None,
     ) -> "Recording":
         """Make a recording of any SpikeInterface sorting.
 
@@ -77,6 +82,8 @@ class Recording:
             Indexed by unit id; missing columns are filled with what "unknown" is for them.
         name, source, simulated, subject
             See the attributes.
+        spike_times_s : sequence of numpy.ndarray, optional
+            Spike times of each unit in seconds, where the source holds them: exact, while the sorting's are rounded to samples.
 
         Raises
         ------
@@ -97,7 +104,7 @@ class Recording:
             pd.DataFrame(index=pd.Index(unit_ids, name="unit_id")) if units is None else units, unit_ids, source
         )
         shown, warnings = tidy_presentations(presentations, source)
-        recording = cls(name, source, sorting, table, shown, simulated, warnings, dict(subject or {}))
+        recording = cls(name, source, sorting, table, shown, simulated, warnings, dict(subject or {}), spike_times_s)
         if "firing_rate_hz" not in recording.units:
             recording.units["firing_rate_hz"] = recording.spikes.counts_by_unit() / max(recording.duration_s, 1e-9)
         lost = int((~np.isfinite(table[["x_um", "y_um"]]).all(axis=1)).sum())
@@ -115,7 +122,10 @@ class Recording:
     @cached_property
     def spikes(self) -> SpikeTrains:
         """All spike times, in seconds."""
-        trains = [self.sorting.get_unit_spike_train_in_seconds(unit, segment_index=0) for unit in self.sorting.unit_ids]
+        trains = self.spike_times_s or [
+            self.sorting.get_unit_spike_train(unit, segment_index=0, return_times=True)
+            for unit in self.sorting.unit_ids
+        ]
         spikes = SpikeTrains(self.unit_ids, trains)
         if spikes.dropped:
             self.warnings.append(f"{spikes.dropped} spike times are not numbers and were left out.")

@@ -11,6 +11,10 @@ import torch
 
 from ..errors import NeurratorError
 from ..profiles import Profile
+from .torchvision_guard import shun_broken_torchvision
+
+# Before anything imports transformers.
+shun_broken_torchvision()
 
 
 @contextlib.contextmanager
