@@ -1,0 +1,163 @@
+"""Ridge regression from pooled spike counts to patch grids, fitted anew for every subset of units that is asked."""
+
+from collections import OrderedDict
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ...config import WindowConfig
+from ...errors import NeurratorError
+from ..interface import OnProgress, SubsetDecoder, TrainingData
+from .counts import check_blocks, check_data, pooled
+from .options import BaselineOptions, checked
+from .targets import GridTargets, inner_folds, ridge
+
+_REMEMBERED = 8
+
+
+class RidgeOptions(BaselineOptions):
+    """Options of the decoder ``ridge``."""
+
+    blocks: int = Field(default=2, ge=1, description="parts of the window in which spikes are counted")
+    transform: Literal["none", "sqrt"] = Field(
+        default="sqrt", description="of the counts; sqrt evens out their variance"
+    )
+    subsets: Literal["refit", "zero"] = Field(
+        default="refit",
+        description="a regression of its own for every subset, or the one of all units with the others at their mean",
+    )
+    rank: int = Field(default=256, ge=1, description="components of the grids that are regressed")
+    alphas: list[float] = Field(
+        default=[10.0**k for k in np.arange(0, 6.01, 0.5).tolist()],
+        min_length=1,
+        description="penalties to choose from",
+    )
+    folds: int = Field(default=5, ge=2, description="parts of whole groups on which the penalty is chosen")
+
+
+class RidgeDecoder(SubsetDecoder):
+    """Ridge regression of the grids' coefficients, the penalty of each chosen by cross-validation over groups.
+
+    The counts that it was fitted on are kept, so that a subset of units gets the regression (and the penalties) that these units alone would
+    have got: the strongest form of this baseline.
+
+    Attributes
+    ----------
+    options : RidgeOptions
+        It was fitted with.
+    """
+
+    kind: ClassVar[str] = "ridge"
+
+    def __init__(
+        self,
+        counts: torch.Tensor,
+        groups: torch.Tensor,
+        targets: GridTargets,
+        options: RidgeOptions,
+        unit_ids: list,
+        window: WindowConfig,
+        weights: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ):
+        self.counts, self.groups, self.targets, self.options = counts, groups, targets, options
+        self.unit_ids, self.window = list(unit_ids), window
+        features = self._transformed(counts)
+        self._mean = features.mean(0)
+        deviation = features.std(0)
+        self._std = torch.where(deviation < 1e-6, torch.ones_like(deviation), deviation)
+        self._known: OrderedDict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._all = weights or self._regression(list(range(len(unit_ids))))
+
+    @classmethod
+    def fit(
+        cls, data: TrainingData, options: dict[str, Any] | None = None, on_progress: OnProgress | None = None
+    ) -> "RidgeDecoder":
+        """Regress on training and validation moments together, for nothing is stopped early; see `RidgeOptions` for the options."""
+        settings = checked(RidgeOptions, cls.kind, options)
+        if min(settings.alphas) <= 0:
+            raise NeurratorError(
+                "The option alphas of the decoder 'ridge' is not possible: every penalty has to be above 0."
+            )
+        check_data(data, cls.kind)
+        check_blocks(settings.blocks, data.window.n_bins, cls.kind)
+        report = on_progress or (lambda stage, done, total: None)
+        rows = np.sort(np.concatenate([data.train, data.validation]))
+        if len(np.unique(data.groups[rows])) < 2:
+            raise NeurratorError(
+                "The decoder 'ridge' needs moments of at least two showings or blocks: choose another stimulus or split."
+            )
+        report("finding the components of the frames", 0, 1)
+        targets = GridTargets.fit(data, rows, settings.rank)
+        report("finding the components of the frames", 1, 1)
+        report("fitting the ridge regression", 0, 1)
+        counts = torch.from_numpy(compact(pooled(data.windows[rows], settings.blocks)))
+        groups = torch.from_numpy(np.unique(data.groups[rows], return_inverse=True)[1].astype(np.int32))
+        decoder = cls(counts, groups, targets, settings, data.unit_ids, data.window)
+        report("fitting the ridge regression", 1, 1)
+        return decoder
+
+    def _transformed(self, counts: torch.Tensor) -> torch.Tensor:
+        counts = counts.float()
+        return (counts + 0.375).sqrt() if self.options.transform == "sqrt" else counts
+
+    def _features(self, counts: torch.Tensor, units: list[int]) -> torch.Tensor:
+        return ((self._transformed(counts) - self._mean[:, units]) / self._std[:, units]).flatten(1)
+
+    def _regression(self, units: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        folds = inner_folds(self.groups.numpy(), self.options.folds)
+        features = self._features(self.counts[:, :, units], units)
+        return ridge(features, self.targets.values, folds, self.options.alphas)
+
+    def _weights(self, units: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weights and intercept for units at sorted positions; those of the last subsets are remembered."""
+        if len(units) == len(self.unit_ids):
+            return self._all
+        if self.options.subsets == "zero":
+            weights, intercept = self._all
+            return weights.unflatten(0, (self.options.blocks, -1))[:, units].flatten(0, 1), intercept
+        key = tuple(units)
+        if key not in self._known:
+            self._known[key] = self._regression(units)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    @torch.inference_mode()
+    def predict(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
+        """Return the decoded patch grids; a subset of units that was not asked before is regressed first. See `SubsetDecoder.predict`."""
+        positions = self.positions(unit_ids)
+        self.check_windows(windows, unit_ids)
+        order = np.argsort(positions)
+        units = [positions[i] for i in order]
+        weights, intercept = self._weights(units)
+        counts = torch.from_numpy(pooled(windows[:, :, order], self.options.blocks).astype(np.int32))
+        return self.targets.basis.grids(self._features(counts, units) @ weights + intercept)
+
+    @property
+    def prior_grid(self) -> torch.Tensor:
+        """The mean training grid, float32 (patches, width)."""
+        return self.targets.prior
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Return counts, basis (float16: exact, for it was rounded before the fit), weights and options."""
+        tensors = {"counts": self.counts, "groups": self.groups, "weights": self._all[0], "intercept": self._all[1]}
+        return tensors | self.targets.state(), {"options": self.options.model_dump()}
+
+    @classmethod
+    def from_state(
+        cls, tensors: dict[str, torch.Tensor], settings: dict[str, Any], unit_ids: list, window: WindowConfig
+    ) -> "RidgeDecoder":
+        """Make a decoder of what `state` returned; KeyError or ValueError where something is missing."""
+        options, counts = RidgeOptions(**settings["options"]), tensors["counts"]
+        weights = tensors["weights"].float(), tensors["intercept"].float()
+        if counts.shape[1:] != (options.blocks, len(unit_ids)) or len(weights[0]) != options.blocks * len(unit_ids):
+            raise ValueError("counts and units do not belong together")
+        return cls(counts, tensors["groups"], GridTargets.from_state(tensors), options, unit_ids, window, weights)
+
+
+def compact(counts: np.ndarray) -> np.ndarray:
+    """Return counts as uint8 where they fit and int32 otherwise: safetensors and torch know no more of uint16."""
+    return counts.astype(np.uint8 if counts.max(initial=0) < 256 else np.int32)

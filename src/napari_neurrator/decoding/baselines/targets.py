@@ -1,0 +1,107 @@
+"""Grids as few numbers: what the regressions predict instead of hundreds of thousands."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..basis import GridBasis
+from ..interface import TrainingData
+from .counts import mean_grid, rows_of
+
+
+@dataclass(frozen=True, eq=False)
+class GridTargets:
+    """Coefficients of the grids that some moments show, in an orthonormal basis of those grids.
+
+    The squared error of grids is that of their coefficients (up to what the basis drops), so a regression of coefficients is the regression
+    of all patches at once.
+
+    Attributes
+    ----------
+    basis : GridBasis
+        Its components are rounded to float16 here, which they are saved as.
+    states : torch.Tensor
+        Which row of ``basis.coefficients`` each moment shows, int64 (moment,).
+    prior : torch.Tensor
+        Mean grid over the training moments, float32 (patches, width).
+    """
+
+    basis: GridBasis
+    states: torch.Tensor
+    prior: torch.Tensor
+
+    @classmethod
+    def fit(cls, data: TrainingData, moments: np.ndarray, rank: int) -> "GridTargets":
+        """Find the components of the frames that `moments` show; other frames are not looked at."""
+        frames, states = np.unique(data.frames[moments], return_inverse=True)
+        basis = GridBasis.fit(rows_of(data.grids, frames), rank)
+        basis.components = basis.components.half().float()
+        return cls(basis, torch.from_numpy(states.astype(np.int64)), mean_grid(data.grids, data.frames[data.train]))
+
+    @property
+    def values(self) -> torch.Tensor:
+        """Coefficients of every moment, float32 (moment, rank)."""
+        return self.basis.coefficients[self.states]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the tensors to save."""
+        return {
+            "grid_mean": self.basis.mean,
+            "grid_components": self.basis.components.half(),
+            "grid_coefficients": self.basis.coefficients,
+            "states": self.states.int(),
+            "prior": self.prior,
+        }
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, torch.Tensor]) -> "GridTargets":
+        """Make it of what `state` returned."""
+        prior = tensors["prior"].float()
+        basis = GridBasis(
+            tensors["grid_mean"].float(),
+            tensors["grid_components"].float(),
+            tensors["grid_coefficients"].float(),
+            (prior.shape[0], prior.shape[1]),
+        )
+        return cls(basis, tensors["states"].long(), prior)
+
+
+def inner_folds(groups: np.ndarray, folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide moments into `folds` parts of whole groups, and return (others, part) for each; one part where there is one group only."""
+    names, group = np.unique(groups, return_inverse=True)
+    part = group % max(min(folds, len(names)), 1)
+    rows = np.arange(len(groups))
+    return [(rows[part != fold], rows[part == fold]) for fold in range(int(part.max(initial=0)) + 1)]
+
+
+def ridge(x: torch.Tensor, y: torch.Tensor, folds: list[tuple[np.ndarray, np.ndarray]], alphas: list[float]) -> Any:
+    """Fit a ridge regression with himalaya, its penalty chosen for each target by cross-validation.
+
+    Parameters
+    ----------
+    x, y : torch.Tensor
+        float32 (moment, feature) and (moment, target).
+    folds : list of (train, test)
+        Row numbers.
+    alphas : list of float
+        Penalties to choose from.
+
+    Returns
+    -------
+    weights : torch.Tensor
+        (feature, target).
+    intercept : torch.Tensor
+        (target,).
+    """
+    import warnings
+
+    from himalaya.backend import set_backend
+    from himalaya.ridge import RidgeCV
+
+    set_backend("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = RidgeCV(alphas=sorted(alphas), fit_intercept=True, cv=folds).fit(x, y)
+    return model.coef_, model.intercept_
