@@ -119,7 +119,7 @@ class PaperDecoder(SubsetDecoder):
         options = PaperOptions(**settings["options"])
         prior = tensors["prior"].float()
         with torch.random.fork_rng(devices=[]):
-            network = PatchNetwork(len(unit_ids), *prior.shape, options)
+            network = PatchNetwork(len(unit_ids), prior.shape[0], prior.shape[1], options)
         load_weights(network, tensors)
         scale = UnitScale(tensors["unit_mean"].float(), tensors["unit_std"].float())
         return cls(network, scale, prior, options, dict(settings["training"]), unit_ids, window)

@@ -53,9 +53,11 @@ class SpikeBody(nn.Module):
         """
         x = self.dropout(spikes).transpose(1, 2)
         scales = []
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            weight = convolution.weight if units is None else convolution.weight[:, units]
-            scales.append(norm(F.gelu(F.conv1d(x, weight, convolution.bias, padding=convolution.padding))))
+        for kernel, convolution, norm in zip(_KERNELS, self.convolutions, self.norms, strict=True):
+            weight: torch.Tensor = convolution.weight  # type: ignore[assignment]
+            bias: torch.Tensor = convolution.bias  # type: ignore[assignment]
+            part = weight if units is None else weight[:, units]
+            scales.append(norm(F.gelu(F.conv1d(x, part, bias, padding=kernel // 2))))
         return self.over_time(self.project(torch.cat(scales, dim=1).transpose(1, 2)))
 
 

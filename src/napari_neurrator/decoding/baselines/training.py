@@ -68,7 +68,7 @@ class _Moments(Dataset):
         return tuple(parts)
 
 
-def _as_it_is(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 
@@ -81,7 +81,7 @@ class _Learner(L.LightningModule):
         scale: UnitScale,
         options: NetworkOptions,
         start: int,
-        optimizer_state: dict[str, Any] | None,
+        optimizer_state: dict[int, dict[str, torch.Tensor]] | None,
     ):
         super().__init__()
         self.network, self.task, self.data, self.scale, self.options = network, task, data, scale, options
@@ -90,7 +90,9 @@ class _Learner(L.LightningModule):
     def train_dataloader(self) -> DataLoader:
         moments = _Moments(self.data, self.data.train, self.task.reads_grids)
         # Its order depends on seed and epoch alone, so a resumed training goes on as if it had never stopped.
-        sampler = DistributedSampler(moments, self.trainer.world_size, self.trainer.global_rank, seed=self.data.seed)
+        sampler: DistributedSampler = DistributedSampler(
+            moments, self.trainer.world_size, self.trainer.global_rank, seed=self.data.seed
+        )
         sampler.set_epoch(self.start)
         return DataLoader(
             moments, self.options.batch_size, sampler=sampler, num_workers=self.options.workers, collate_fn=_as_it_is,
@@ -99,7 +101,9 @@ class _Learner(L.LightningModule):
 
     def val_dataloader(self) -> DataLoader:
         moments = _Moments(self.data, self.data.validation, reads_grids=True)
-        sampler = DistributedSampler(moments, self.trainer.world_size, self.trainer.global_rank, shuffle=False)
+        sampler: DistributedSampler = DistributedSampler(
+            moments, self.trainer.world_size, self.trainer.global_rank, shuffle=False
+        )
         return DataLoader(
             moments, self.options.batch_size, sampler=sampler, num_workers=self.options.workers, collate_fn=_as_it_is,
             persistent_workers=self.options.workers > 0,

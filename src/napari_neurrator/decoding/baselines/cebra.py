@@ -1,0 +1,256 @@
+"""CEBRA: a contrastive embedding of the spikes, and a regression from the embedding to patch grids."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ...config import WindowConfig
+from ...errors import NeurratorError
+from ..interface import OnProgress, SubsetDecoder, TrainingData
+from .counts import UnitScale, check_data, pooled
+from .options import BaselineOptions, checked
+from .paper import load_weights
+from .targets import GridTargets, inner_folds, ridge
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# The receptive field of the model, samples: the window is pooled into as many.
+_MODEL, _SAMPLES = "offset10-model", 10
+_NEIGHBOURS = (1, 3, 5, 10, 20, 40, 80, 160, 320)
+# How often the embedding is tried on the validation moments: CEBRA overfits a short recording.
+_SNAPSHOTS = 10
+_ALPHAS = [10.0**k for k in range(-3, 5)]
+
+
+class CebraOptions(BaselineOptions):
+    """Options of the decoder ``cebra``."""
+
+    labels: Literal["grids", "frames"] = Field(
+        default="grids", description="what makes two moments alike: close coefficients of the grids, or the same frame"
+    )
+    regression: Literal["knn", "ridge"] = Field(default="knn", description="from the embedding to the grids")
+    dimension: int = Field(default=32, ge=2, description="of the embedding")
+    hidden: int = Field(default=64, ge=1, description="channels of the model")
+    iterations: int = Field(default=1500, ge=1)
+    batch_size: int = Field(default=512, ge=2)
+    lr: float = Field(default=1e-3, gt=0)
+    temperature: float = Field(default=0.2, gt=0, description="of the contrastive loss")
+    rank: int = Field(default=256, ge=1, description="components of the grids that are regressed")
+    label_rank: int = Field(default=32, ge=1, description="components that are labels where these are grids")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, …")
+
+
+def _cebra() -> Any:
+    try:
+        import cebra
+    except ImportError as error:
+        raise NeurratorError(
+            "The decoder 'cebra' needs the package cebra: install it with pip install 'napari-neurrator[baselines]'."
+        ) from error
+    return cebra
+
+
+class CebraDecoder(SubsetDecoder):
+    """CEBRA-Behavior on windows of spikes, then nearest neighbours or ridge regression in the embedding.
+
+    Subsets are asked by zeroing: units that are not given are at their mean. The embedding is not trained for them, so few units of many
+    decode worse than a CEBRA of their own would.
+
+    Attributes
+    ----------
+    options : CebraOptions
+        It was fitted with.
+    """
+
+    kind: ClassVar[str] = "cebra"
+
+    def __init__(
+        self,
+        model: "nn.Module",
+        scale: UnitScale,
+        regression: dict[str, torch.Tensor],
+        neighbours: int,
+        targets: GridTargets,
+        options: CebraOptions,
+        unit_ids: list,
+        window: WindowConfig,
+    ):
+        self.model, self.scale, self.targets, self.options = model.eval(), scale, targets, options
+        self.regression, self.neighbours = regression, neighbours
+        self.unit_ids, self.window = list(unit_ids), window
+
+    @classmethod
+    def fit(
+        cls, data: TrainingData, options: dict[str, Any] | None = None, on_progress: OnProgress | None = None
+    ) -> "CebraDecoder":
+        """Embed the training moments, and choose the regression on the validation moments; see `CebraOptions` for the options."""
+        settings = checked(CebraOptions, cls.kind, options)
+        _cebra()
+        check_data(data, cls.kind)
+        if data.window.n_bins < _SAMPLES:
+            raise NeurratorError(
+                f"The decoder 'cebra' needs windows of at least {_SAMPLES} bins, and these have {data.window.n_bins}."
+            )
+        report = on_progress or (lambda stage, done, total: None)
+        report("finding the components of the frames", 0, 1)
+        rows = np.concatenate([data.train, data.validation])
+        targets = GridTargets.fit(data, rows, settings.rank)
+        report("finding the components of the frames", 1, 1)
+        counts = pooled(data.windows[rows], _SAMPLES)
+        n = len(data.train)
+        scale = UnitScale.fit(counts, np.arange(n))
+        spikes = scale(torch.from_numpy(counts.astype(np.int32))).transpose(1, 2).contiguous()
+        with torch.random.fork_rng():
+            model = _embedding(spikes, n, targets, settings, data.seed, report)
+        embedded = _embed(model, spikes)
+        if settings.regression == "knn":
+            neighbours, _ = _best_neighbours(embedded, targets.values, n)
+            regression = {"embedding": embedded}
+        else:
+            weights, intercept = ridge(embedded, targets.values, inner_folds(data.groups[rows], 5), _ALPHAS)
+            neighbours, regression = 0, {"weights": weights, "intercept": intercept}
+        return cls(model, scale, regression, neighbours, targets, settings, data.unit_ids, data.window)
+
+    @torch.inference_mode()
+    def predict(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
+        """Return the decoded patch grids, with the units that are not given at their mean; see `SubsetDecoder.predict`."""
+        units = torch.tensor(self.positions(unit_ids))
+        self.check_windows(windows, unit_ids)
+        counts = torch.from_numpy(pooled(windows, _SAMPLES).astype(np.int32))
+        spikes = torch.zeros(len(windows), len(self.unit_ids), _SAMPLES)
+        spikes[:, units] = self.scale(counts, units).transpose(1, 2)
+        embedded = _embed(self.model, spikes)
+        if self.options.regression == "knn":
+            coefficients = _nearest(self.regression["embedding"], embedded, self.targets.values, self.neighbours)
+        else:
+            coefficients = embedded @ self.regression["weights"] + self.regression["intercept"]
+        return self.targets.basis.grids(coefficients)
+
+    @property
+    def prior_grid(self) -> torch.Tensor:
+        """The mean training grid, float32 (patches, width)."""
+        return self.targets.prior
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Return model and regression (float32), basis and options."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"regression.{name}": tensor for name, tensor in self.regression.items()}
+        tensors |= {"unit_mean": self.scale.mean, "unit_std": self.scale.std} | self.targets.state()
+        return tensors, {"options": self.options.model_dump(), "neighbours": self.neighbours}
+
+    @classmethod
+    def from_state(
+        cls, tensors: dict[str, torch.Tensor], settings: dict[str, Any], unit_ids: list, window: WindowConfig
+    ) -> "CebraDecoder":
+        """Make a decoder of what `state` returned; KeyError or ValueError where something is missing, NeurratorError without CEBRA."""
+        options = CebraOptions(**settings["options"])
+        with torch.random.fork_rng(devices=[]):
+            model = _cebra().models.init(_MODEL, len(unit_ids), options.hidden, options.dimension)
+        load_weights(model, tensors)
+        names = ("embedding",) if options.regression == "knn" else ("weights", "intercept")
+        regression = {name: tensors[f"regression.{name}"].float() for name in names}
+        scale = UnitScale(tensors["unit_mean"].float(), tensors["unit_std"].float())
+        targets = GridTargets.from_state(tensors)
+        return cls(model, scale, regression, int(settings["neighbours"]), targets, options, unit_ids, window)
+
+
+def _embedding(
+    spikes: torch.Tensor, n: int, targets: GridTargets, options: CebraOptions, seed: int, report: OnProgress
+) -> "nn.Module":
+    """Train CEBRA's model on the first `n` windows (moment, unit, sample), and return it as it decoded the other windows best."""
+    cebra = _cebra()
+
+    class Windows(cebra.data.datasets.TensorDataset):  # type: ignore[name-defined]
+        """A recording in which every sample comes with its own surroundings, so no window reaches into another moment."""
+
+        def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
+            return spikes[index].to(device)
+
+    device = _usable(options.device)
+    state = np.random.get_state()  # noqa: NPY002 - CEBRA draws from numpy's global generator, which is given back as it was
+    try:
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        label: dict[str, torch.Tensor] = (
+            {"discrete": _numbered(targets.states[:n])}
+            if options.labels == "frames"
+            else {"continuous": _untied(targets.values[:n, : options.label_rank])}
+        )
+        dataset = Windows(spikes[:n, :, 0], **label)
+        common: dict[str, Any] = {"num_steps": options.iterations, "batch_size": min(options.batch_size, n)}
+        loader = (
+            cebra.data.DiscreteDataLoader(dataset, **common)
+            if options.labels == "frames"
+            else cebra.data.ContinuousDataLoader(dataset, conditional="time_delta", time_offset=1, **common)
+        )
+        model = cebra.models.init(_MODEL, spikes.shape[1], options.hidden, options.dimension).to(device)
+        criterion = cebra.models.criterions.FixedCosineInfoNCE(temperature=options.temperature)
+        optimizer = torch.optim.Adam(model.parameters(), lr=options.lr)
+        best, kept = float("inf"), model.state_dict()
+        for step, batch in enumerate(loader, 1):
+            loss, *_ = criterion(model(batch.reference), model(batch.positive), model(batch.negative))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            report("training CEBRA's embedding", step, options.iterations)
+            if step % max(options.iterations // _SNAPSHOTS, 1) == 0 or step == options.iterations:
+                model.eval()
+                _, error = _best_neighbours(_embed(model, spikes, device), targets.values, n)
+                model.train()
+                if error < best:
+                    best, kept = error, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(kept)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+    return model.cpu().eval()
+
+
+def _untied(labels: torch.Tensor) -> torch.Tensor:
+    """Tell repeats of a frame apart by a trace of noise: of equal labels CEBRA's search would take the first only."""
+    return labels + 1e-3 * labels.std() * torch.randn_like(labels)
+
+
+def _usable(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise NeurratorError(
+            f"The option device={device!r} of the decoder 'cebra' is not possible on this machine: choose auto or cpu."
+        ) from error
+    return device
+
+
+def _numbered(states: torch.Tensor) -> torch.Tensor:
+    """Return labels 0, 1, … without gaps, as CEBRA's sampling wants them."""
+    return torch.unique(states, return_inverse=True)[1]
+
+
+@torch.inference_mode()
+def _embed(model: "nn.Module", spikes: torch.Tensor, device: str = "cpu", chunk: int = 1024) -> torch.Tensor:
+    parts = [model(spikes[s : s + chunk].to(device)).flatten(1).cpu() for s in range(0, len(spikes), chunk)]
+    return torch.cat(parts).clone()
+
+
+def _nearest(known: torch.Tensor, asked: torch.Tensor, values: torch.Tensor, neighbours: int) -> torch.Tensor:
+    """Return the mean value of each asked point's nearest known points, by cosine."""
+    found = []
+    for start in range(0, len(asked), 256):
+        nearest = (asked[start : start + 256] @ known.T).topk(min(neighbours, len(known)), dim=1).indices
+        found.append(values[nearest].mean(1))
+    return torch.cat(found) if found else values[:0]
+
+
+def _best_neighbours(embedded: torch.Tensor, values: torch.Tensor, n: int) -> tuple[int, float]:
+    """Return how many of the first `n` moments decode the others with the least squared error, and that error."""
+    errors = {
+        k: float((_nearest(embedded[:n], embedded[n:], values[:n], k) - values[n:]).square().mean())
+        for k in _NEIGHBOURS
+        if k <= n
+    }
+    best = min(errors, key=lambda k: errors[k])
+    return best, errors[best]
