@@ -10,9 +10,10 @@ from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
 from .counts import UnitScale, check_data, pooled
+from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
 from .paper import load_weights
-from .targets import GridTargets, inner_folds, ridge
+from .targets import GridTargets
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +41,9 @@ class CebraOptions(BaselineOptions):
     temperature: float = Field(default=0.2, gt=0, description="of the contrastive loss")
     rank: int = Field(default=256, ge=1, description="components of the grids that are regressed")
     label_rank: int = Field(default=32, ge=1, description="components that are labels where these are grids")
+    delta: float = Field(
+        default=0.2, gt=0, description="where labels are grids: how far alike ones are, as a share of their spread"
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, …")
 
 
@@ -110,7 +114,10 @@ class CebraDecoder(SubsetDecoder):
             neighbours, _ = _best_neighbours(embedded, targets.values, n)
             regression = {"embedding": embedded}
         else:
-            weights, intercept = ridge(embedded, targets.values, inner_folds(data.groups[rows], 5), _ALPHAS)
+            part = inner_folds(data.groups[rows], 5)
+            weights, intercept = cross_validated_ridge(
+                embedded, targets.states, targets.basis.coefficients, part, _ALPHAS
+            )
             neighbours, regression = 0, {"weights": weights, "intercept": intercept}
         return cls(model, scale, regression, neighbours, targets, settings, data.unit_ids, data.window)
 
@@ -177,15 +184,20 @@ def _embedding(
         label: dict[str, torch.Tensor] = (
             {"discrete": _numbered(targets.states[:n])}
             if options.labels == "frames"
-            else {"continuous": _untied(targets.values[:n, : options.label_rank])}
+            else {"continuous": _labels(targets.values[:n, : options.label_rank])}
         )
+        delta = options.delta / min(options.label_rank, targets.basis.coefficients.shape[1]) ** 0.5
         dataset = Windows(spikes[:n, :, 0], **label)
         common: dict[str, Any] = {"num_steps": options.iterations, "batch_size": min(options.batch_size, n)}
         loader = (
             cebra.data.DiscreteDataLoader(dataset, **common)
             if options.labels == "frames"
-            else cebra.data.ContinuousDataLoader(dataset, conditional="time_delta", time_offset=1, **common)
+            else cebra.data.ContinuousDataLoader(dataset, conditional="delta_normal", delta=delta, **common)
         )
+        for drawn in (loader.distribution, getattr(loader.distribution, "prior", None)):
+            # CEBRA seeds these from the system, whatever it is told.
+            if hasattr(drawn, "generator"):
+                drawn.generator.manual_seed(seed)
         model = cebra.models.init(_MODEL, spikes.shape[1], options.hidden, options.dimension).to(device)
         criterion = cebra.models.criterions.FixedCosineInfoNCE(temperature=options.temperature)
         optimizer = torch.optim.Adam(model.parameters(), lr=options.lr)
@@ -208,9 +220,10 @@ def _embedding(
     return model.cpu().eval()
 
 
-def _untied(labels: torch.Tensor) -> torch.Tensor:
-    """Tell repeats of a frame apart by a trace of noise: of equal labels CEBRA's search would take the first only."""
-    return labels + 1e-3 * labels.std() * torch.randn_like(labels)
+def _labels(coefficients: torch.Tensor) -> torch.Tensor:
+    """Return labels of mean square 1, with a trace of noise: of equal labels CEBRA's search would take the first only."""
+    labels = coefficients / coefficients.square().sum(1).mean().sqrt().clamp(min=1e-12)
+    return labels + 1e-3 * torch.randn_like(labels)
 
 
 def _usable(device: str) -> str:

@@ -11,8 +11,9 @@ from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
 from .counts import check_blocks, check_data, pooled
+from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
-from .targets import GridTargets, inner_folds, ridge
+from .targets import GridTargets
 
 _REMEMBERED = 8
 
@@ -106,9 +107,13 @@ class RidgeDecoder(SubsetDecoder):
         return ((self._transformed(counts) - self._mean[:, units]) / self._std[:, units]).flatten(1)
 
     def _regression(self, units: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        folds = inner_folds(self.groups.numpy(), self.options.folds)
-        features = self._features(self.counts[:, :, units], units)
-        return ridge(features, self.targets.values, folds, self.options.alphas)
+        return cross_validated_ridge(
+            self._features(self.counts[:, :, units], units),
+            self.targets.states,
+            self.targets.basis.coefficients,
+            inner_folds(self.groups.numpy(), self.options.folds),
+            self.options.alphas,
+        )
 
     def _weights(self, units: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return weights and intercept for units at sorted positions; those of the last subsets are remembered."""

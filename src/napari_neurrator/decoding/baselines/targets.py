@@ -1,7 +1,6 @@
 """Grids as few numbers: what the regressions predict instead of hundreds of thousands."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -66,42 +65,3 @@ class GridTargets:
             (prior.shape[0], prior.shape[1]),
         )
         return cls(basis, tensors["states"].long(), prior)
-
-
-def inner_folds(groups: np.ndarray, folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Divide moments into `folds` parts of whole groups, and return (others, part) for each; one part where there is one group only."""
-    names, group = np.unique(groups, return_inverse=True)
-    part = group % max(min(folds, len(names)), 1)
-    rows = np.arange(len(groups))
-    return [(rows[part != fold], rows[part == fold]) for fold in range(int(part.max(initial=0)) + 1)]
-
-
-def ridge(x: torch.Tensor, y: torch.Tensor, folds: list[tuple[np.ndarray, np.ndarray]], alphas: list[float]) -> Any:
-    """Fit a ridge regression with himalaya, its penalty chosen for each target by cross-validation.
-
-    Parameters
-    ----------
-    x, y : torch.Tensor
-        float32 (moment, feature) and (moment, target).
-    folds : list of (train, test)
-        Row numbers.
-    alphas : list of float
-        Penalties to choose from.
-
-    Returns
-    -------
-    weights : torch.Tensor
-        (feature, target).
-    intercept : torch.Tensor
-        (target,).
-    """
-    import warnings
-
-    from himalaya.backend import set_backend
-    from himalaya.ridge import RidgeCV
-
-    set_backend("torch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = RidgeCV(alphas=sorted(alphas), fit_intercept=True, cv=folds).fit(x, y)
-    return model.coef_, model.intercept_

@@ -110,9 +110,11 @@ class _Learner(L.LightningModule):
         )  # fmt: skip
 
     def on_train_epoch_start(self) -> None:
-        epoch = self.start + self.current_epoch
-        self.trainer.train_dataloader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
-        torch.manual_seed(hash((self.data.seed, epoch, self.trainer.global_rank)) % 2**63)
+        self.trainer.train_dataloader.sampler.set_epoch(self.start + self.current_epoch)  # type: ignore[union-attr]
+
+    def on_train_batch_start(self, batch: Any, step: int) -> None:
+        place = (self.data.seed, self.start + self.current_epoch, step, self.trainer.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def training_step(self, batch: tuple, step: int) -> torch.Tensor:
         counts, frames, *grids = batch
