@@ -55,6 +55,20 @@ def test_ridge_options_that_are_not_possible_are_named(wrong, message):
         RidgeDecoder.fit(session()[0], wrong)
 
 
+def test_ridge_chooses_a_time_resolution_that_the_session_asks_for():
+    data, test = session()
+    # Every unit spikes as often for each frame, but early or late: only finer counts tell.
+    windows = data.windows.copy()
+    rng = np.random.default_rng(5)
+    early = rng.poisson(np.where(data.frames[:, None, None] % 2 == 0, 0.8, 0.1), size=(len(windows), 10, 12))
+    late = rng.poisson(np.where(data.frames[:, None, None] % 2 == 0, 0.1, 0.8), size=(len(windows), 10, 12))
+    windows[:, :10], windows[:, 10:] = early, late
+    data = type(data)(**{**vars(data), "windows": windows})
+    chosen, coarse = RidgeDecoder.fit(data), RidgeDecoder.fit(data, {"blocks": 1})
+    assert chosen.state()[1]["blocks"] > 1
+    assert cosine(chosen, data, test, list(range(12))) > cosine(coarse, data, test, list(range(12))) + 0.1
+
+
 def test_inner_folds_are_of_whole_groups():
     groups = np.array([4, 4, 7, 7, 9, 1, 1, 3])
     part = inner_folds(groups, 3)
@@ -73,7 +87,7 @@ def test_cross_validated_ridge_is_himalayas(features):
     signal = values[states].numpy() @ rng.normal(size=(3, features))
     x = torch.from_numpy((3 + signal + rng.normal(size=(50, features)) * rng.uniform(0.5, 20, features)).astype(np.float32))  # fmt: skip
     alphas = [1.0, 10.0, 100.0, 1000.0, 10000.0]
-    weights, intercept = cross_validated_ridge(x, states, values, part, alphas)
+    weights, intercept, error = cross_validated_ridge(x, states, values, part, alphas)
     before = backend.get_backend()
     try:
         backend.set_backend("torch")
@@ -82,6 +96,7 @@ def test_cross_validated_ridge_is_himalayas(features):
     finally:
         backend.set_backend(before.__name__.rsplit(".", 1)[-1])
     assert len(set(theirs.best_alphas_.tolist())) > 1 or features == 60
+    assert error == pytest.approx(-3 * float(theirs.cv_scores_.mean()), rel=1e-3)
     torch.testing.assert_close(weights, theirs.coef_.float(), atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(intercept, theirs.intercept_.float(), atol=1e-3, rtol=1e-3)
 

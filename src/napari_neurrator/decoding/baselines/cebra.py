@@ -115,7 +115,7 @@ class CebraDecoder(SubsetDecoder):
             regression = {"embedding": embedded}
         else:
             part = inner_folds(data.groups[rows], 5)
-            weights, intercept = cross_validated_ridge(
+            weights, intercept, _ = cross_validated_ridge(
                 embedded, targets.states, targets.basis.coefficients, part, _ALPHAS
             )
             neighbours, regression = 0, {"weights": weights, "intercept": intercept}
@@ -194,9 +194,9 @@ def _embedding(
             if options.labels == "frames"
             else cebra.data.ContinuousDataLoader(dataset, conditional="delta_normal", delta=delta, **common)
         )
-        for drawn in (loader.distribution, getattr(loader.distribution, "prior", None)):
+        if options.labels == "grids":
             # CEBRA seeds these from the system, whatever it is told.
-            if hasattr(drawn, "generator"):
+            for drawn in (loader.distribution, loader.distribution.prior):
                 drawn.generator.manual_seed(seed)
         model = cebra.models.init(_MODEL, spikes.shape[1], options.hidden, options.dimension).to(device)
         criterion = cebra.models.criterions.FixedCosineInfoNCE(temperature=options.temperature)

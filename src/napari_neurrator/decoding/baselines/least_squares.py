@@ -47,7 +47,7 @@ def inner_folds(groups: np.ndarray, folds: int) -> np.ndarray:
 
 def cross_validated_ridge(
     x: torch.Tensor, states: torch.Tensor, values: torch.Tensor, part: np.ndarray, alphas: list[float]
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Fit a ridge regression of what the shown states' values are.
 
     The result is that of ``himalaya.ridge.RidgeCV`` (squared error, a penalty of its own for each target). The errors of all penalties follow
@@ -72,6 +72,8 @@ def cross_validated_ridge(
         float32 (feature, target).
     intercept : torch.Tensor
         float32 (target,).
+    error : float
+        Squared error of a left-out moment, summed over targets, with the penalties that were chosen; mean of the parts.
     """
     values = values.double()
     ordered = sorted(alphas)
@@ -81,18 +83,21 @@ def cross_validated_ridge(
         folds.append(_Sums.of(x[rows], states[rows], values))
     total = _Sums.of(x, states, values)
     errors = torch.zeros(len(ordered), values.shape[1], dtype=torch.float64)
-    for test in folds if len(ordered) > 1 else []:
+    for test in folds:
         train = total - test
         eigenvalues, vectors, cross = _decomposed(train)
         xx, xy, yy = test.about(train.x / train.n, train.y / train.n)
         xx, xy = vectors.T @ xx @ vectors, vectors.T @ xy
         for number, alpha in enumerate(ordered):
             weights = cross / (eigenvalues + alpha)[:, None]
-            errors[number] += (yy - 2 * (weights * xy).sum(0) + (weights * (xx @ weights)).sum(0)) / test.n
+            errors[number] += (yy - 2 * (weights * xy).sum(0) + (weights * (xx @ weights)).sum(0)) / (
+                test.n * len(folds)
+            )
     best = torch.tensor(ordered, dtype=torch.float64)[errors.argmin(0)]
+    error = float(errors.min(0).values.sum())
     eigenvalues, vectors, cross = _decomposed(total)
     weights = vectors @ (cross / (eigenvalues[:, None] + best))
-    return weights.float(), (total.y / total.n - (total.x / total.n) @ weights).float()
+    return weights.float(), (total.y / total.n - (total.x / total.n) @ weights).float(), error
 
 
 def _decomposed(sums: _Sums) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

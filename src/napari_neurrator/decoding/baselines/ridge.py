@@ -1,6 +1,7 @@
 """Ridge regression from pooled spike counts to patch grids, fitted anew for every subset of units that is asked."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,12 +17,26 @@ from .options import BaselineOptions, checked
 from .targets import GridTargets
 
 _REMEMBERED = 8
+_BLOCKS = (1, 2, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """Of the grids' coefficients on counts in some blocks: weights (block × unit, target), intercept (target,)."""
+
+    blocks: int
+    weights: torch.Tensor
+    intercept: torch.Tensor
 
 
 class RidgeOptions(BaselineOptions):
     """Options of the decoder ``ridge``."""
 
-    blocks: int = Field(default=2, ge=1, description="parts of the window in which spikes are counted")
+    blocks: int | None = Field(
+        default=None,
+        ge=1,
+        description="parts of the window in which spikes are counted; 1, 2 or 4, by cross-validation, if not given",
+    )
     transform: Literal["none", "sqrt"] = Field(
         default="sqrt", description="of the counts; sqrt evens out their variance"
     )
@@ -60,16 +75,16 @@ class RidgeDecoder(SubsetDecoder):
         options: RidgeOptions,
         unit_ids: list,
         window: WindowConfig,
-        weights: tuple[torch.Tensor, torch.Tensor] | None = None,
+        regression: _Regression | None = None,
     ):
         self.counts, self.groups, self.targets, self.options = counts, groups, targets, options
         self.unit_ids, self.window = list(unit_ids), window
-        features = self._transformed(counts)
-        self._mean = features.mean(0)
-        deviation = features.std(0)
-        self._std = torch.where(deviation < 1e-6, torch.ones_like(deviation), deviation)
-        self._known: OrderedDict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
-        self._all = weights or self._regression(list(range(len(unit_ids))))
+        finest = counts.shape[1]
+        self._scales = {blocks: self._scale(blocks) for blocks in _BLOCKS if finest % blocks == 0} | {
+            finest: self._scale(finest)
+        }
+        self._known: OrderedDict[tuple[int, ...], _Regression] = OrderedDict()
+        self._all = regression or self._regression(list(range(len(unit_ids))))
 
     @classmethod
     def fit(
@@ -82,7 +97,8 @@ class RidgeDecoder(SubsetDecoder):
                 "The option alphas of the decoder 'ridge' is not possible: every penalty has to be above 0."
             )
         check_data(data, cls.kind)
-        check_blocks(settings.blocks, data.window.n_bins, cls.kind)
+        finest = settings.blocks or max(blocks for blocks in _BLOCKS if blocks <= data.window.n_bins)
+        check_blocks(finest, data.window.n_bins, cls.kind)
         report = on_progress or (lambda stage, done, total: None)
         rows = np.sort(np.concatenate([data.train, data.validation]))
         if len(np.unique(data.groups[rows])) < 2:
@@ -93,35 +109,45 @@ class RidgeDecoder(SubsetDecoder):
         targets = GridTargets.fit(data, rows, settings.rank)
         report("finding the components of the frames", 1, 1)
         report("fitting the ridge regression", 0, 1)
-        counts = torch.from_numpy(compact(pooled(data.windows[rows], settings.blocks)))
+        counts = torch.from_numpy(compact(pooled(data.windows[rows], finest)))
         groups = torch.from_numpy(np.unique(data.groups[rows], return_inverse=True)[1].astype(np.int32))
         decoder = cls(counts, groups, targets, settings, data.unit_ids, data.window)
         report("fitting the ridge regression", 1, 1)
         return decoder
 
-    def _transformed(self, counts: torch.Tensor) -> torch.Tensor:
-        counts = counts.float()
+    def _transformed(self, counts: torch.Tensor, blocks: int) -> torch.Tensor:
+        """Return counts (moment, finest block, unit) in fewer blocks, transformed: float32 (moment, block, unit)."""
+        counts = counts.float().unflatten(1, (blocks, -1)).sum(2)
         return (counts + 0.375).sqrt() if self.options.transform == "sqrt" else counts
 
-    def _features(self, counts: torch.Tensor, units: list[int]) -> torch.Tensor:
-        return ((self._transformed(counts) - self._mean[:, units]) / self._std[:, units]).flatten(1)
+    def _scale(self, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self._transformed(self.counts, blocks)
+        deviation = features.std(0)
+        return features.mean(0), torch.where(deviation < 1e-6, torch.ones_like(deviation), deviation)
 
-    def _regression(self, units: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        return cross_validated_ridge(
-            self._features(self.counts[:, :, units], units),
-            self.targets.states,
-            self.targets.basis.coefficients,
-            inner_folds(self.groups.numpy(), self.options.folds),
-            self.options.alphas,
-        )
+    def _features(self, counts: torch.Tensor, units: list[int], blocks: int) -> torch.Tensor:
+        mean, deviation = self._scales[blocks]
+        return ((self._transformed(counts, blocks) - mean[:, units]) / deviation[:, units]).flatten(1)
 
-    def _weights(self, units: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return weights and intercept for units at sorted positions; those of the last subsets are remembered."""
+    def _regression(self, units: list[int]) -> _Regression:
+        part = inner_folds(self.groups.numpy(), self.options.folds)
+        values = self.targets.basis.coefficients
+        best, least = None, float("inf")
+        for blocks in self._scales if self.options.blocks is None else [self.options.blocks]:
+            features = self._features(self.counts[:, :, units], units, blocks)
+            *fitted, error = cross_validated_ridge(features, self.targets.states, values, part, self.options.alphas)
+            if best is None or error < least:
+                best, least = _Regression(blocks, *fitted), error
+        assert best is not None
+        return best
+
+    def _regression_of(self, units: list[int]) -> _Regression:
+        """Return the regression on units at sorted positions; those of the last subsets are remembered."""
         if len(units) == len(self.unit_ids):
             return self._all
         if self.options.subsets == "zero":
-            weights, intercept = self._all
-            return weights.unflatten(0, (self.options.blocks, -1))[:, units].flatten(0, 1), intercept
+            weights = self._all.weights.unflatten(0, (self._all.blocks, -1))[:, units].flatten(0, 1)
+            return _Regression(self._all.blocks, weights, self._all.intercept)
         key = tuple(units)
         if key not in self._known:
             self._known[key] = self._regression(units)
@@ -137,9 +163,10 @@ class RidgeDecoder(SubsetDecoder):
         self.check_windows(windows, unit_ids)
         order = np.argsort(positions)
         units = [positions[i] for i in order]
-        weights, intercept = self._weights(units)
-        counts = torch.from_numpy(pooled(windows[:, :, order], self.options.blocks).astype(np.int32))
-        return self.targets.basis.grids(self._features(counts, units) @ weights + intercept)
+        regression = self._regression_of(units)
+        counts = torch.from_numpy(pooled(windows[:, :, order], self.counts.shape[1]).astype(np.int32))
+        features = self._features(counts, units, regression.blocks)
+        return self.targets.basis.grids(features @ regression.weights + regression.intercept)
 
     @property
     def prior_grid(self) -> torch.Tensor:
@@ -148,8 +175,9 @@ class RidgeDecoder(SubsetDecoder):
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Return counts, basis (float16: exact, for it was rounded before the fit), weights and options."""
-        tensors = {"counts": self.counts, "groups": self.groups, "weights": self._all[0], "intercept": self._all[1]}
-        return tensors | self.targets.state(), {"options": self.options.model_dump()}
+        tensors = {"counts": self.counts, "groups": self.groups}
+        tensors |= {"weights": self._all.weights, "intercept": self._all.intercept}
+        return tensors | self.targets.state(), {"options": self.options.model_dump(), "blocks": self._all.blocks}
 
     @classmethod
     def from_state(
@@ -157,10 +185,10 @@ class RidgeDecoder(SubsetDecoder):
     ) -> "RidgeDecoder":
         """Make a decoder of what `state` returned; KeyError or ValueError where something is missing."""
         options, counts = RidgeOptions(**settings["options"]), tensors["counts"]
-        weights = tensors["weights"].float(), tensors["intercept"].float()
-        if counts.shape[1:] != (options.blocks, len(unit_ids)) or len(weights[0]) != options.blocks * len(unit_ids):
+        regression = _Regression(int(settings["blocks"]), tensors["weights"].float(), tensors["intercept"].float())
+        if counts.shape[2] != len(unit_ids) or len(regression.weights) != regression.blocks * len(unit_ids):
             raise ValueError("counts and units do not belong together")
-        return cls(counts, tensors["groups"], GridTargets.from_state(tensors), options, unit_ids, window, weights)
+        return cls(counts, tensors["groups"], GridTargets.from_state(tensors), options, unit_ids, window, regression)
 
 
 def compact(counts: np.ndarray) -> np.ndarray:
