@@ -137,7 +137,7 @@ def test_retrieval_needs_two_images():
         RetrievalDecoder.fit(type(data)(**{**vars(data), "train": rows}), SMALL)
 
 
-@pytest.mark.parametrize("options", [{"labels": "frames"}, {"regression": "ridge"}])
+@pytest.mark.parametrize("options", [{"labels": "frames"}, {"regression": "ridge"}, {"subsets": "zero"}])
 def test_cebra_has_other_labels_and_another_regression(options):
     cebra = pytest.importorskip("napari_neurrator.decoding.baselines.cebra")
     pytest.importorskip("cebra")

@@ -1,5 +1,7 @@
 """CEBRA: a contrastive embedding of the spikes, and a regression from the embedding to patch grids."""
 
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -9,7 +11,7 @@ from pydantic import Field
 from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
-from .counts import UnitScale, check_data, pooled
+from .counts import UnitScale, check_data, compact, pooled
 from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
 from .paper import load_weights
@@ -23,6 +25,7 @@ _MODEL, _SAMPLES = "offset10-model", 10
 _NEIGHBOURS = (1, 3, 5, 10, 20, 40, 80, 160, 320)
 # How often the embedding is tried on the validation moments: CEBRA overfits a short recording.
 _SNAPSHOTS = 10
+_REMEMBERED = 8
 _ALPHAS = [10.0**k for k in range(-3, 5)]
 
 
@@ -32,13 +35,17 @@ class CebraOptions(BaselineOptions):
     labels: Literal["grids", "frames"] = Field(
         default="grids", description="what makes two moments alike: close coefficients of the grids, or the same frame"
     )
+    subsets: Literal["refit", "zero"] = Field(
+        default="refit",
+        description="a subset's training windows are embedded anew, the others' units at their mean, and regressed; or all units' regression is used",
+    )
     regression: Literal["knn", "ridge"] = Field(default="knn", description="from the embedding to the grids")
     dimension: int = Field(default=32, ge=2, description="of the embedding")
     hidden: int = Field(default=64, ge=1, description="channels of the model")
-    iterations: int = Field(default=1500, ge=1)
+    iterations: int = Field(default=1000, ge=1)
     batch_size: int = Field(default=512, ge=2)
     lr: float = Field(default=1e-3, gt=0)
-    temperature: float = Field(default=0.2, gt=0, description="of the contrastive loss")
+    temperature: float = Field(default=1.0, gt=0, description="of the contrastive loss")
     rank: int = Field(default=256, ge=1, description="components of the grids that are regressed")
     label_rank: int = Field(default=32, ge=1, description="components that are labels where these are grids")
     delta: float = Field(
@@ -60,8 +67,9 @@ def _cebra() -> Any:
 class CebraDecoder(SubsetDecoder):
     """CEBRA-Behavior on windows of spikes, then nearest neighbours or ridge regression in the embedding.
 
-    Subsets are asked by zeroing: units that are not given are at their mean. The embedding is not trained for them, so few units of many
-    decode worse than a CEBRA of their own would.
+    The embedding is learnt once, of all units: for a subset the others are zeroed, put at their mean. The regression from the embedding is by
+    default fitted anew to the training windows as the subset's embedding shows them. An embedding of the subset's own would take minutes a
+    subset, and decode few units better.
 
     Attributes
     ----------
@@ -74,17 +82,19 @@ class CebraDecoder(SubsetDecoder):
     def __init__(
         self,
         model: "nn.Module",
+        counts: torch.Tensor,
+        n_train: int,
+        part: np.ndarray,
         scale: UnitScale,
-        regression: dict[str, torch.Tensor],
-        neighbours: int,
         targets: GridTargets,
         options: CebraOptions,
         unit_ids: list,
         window: WindowConfig,
     ):
-        self.model, self.scale, self.targets, self.options = model.eval(), scale, targets, options
-        self.regression, self.neighbours = regression, neighbours
+        self.model, self.counts, self.n_train, self.part = model.eval(), counts, n_train, part
+        self.scale, self.targets, self.options = scale, targets, options
         self.unit_ids, self.window = list(unit_ids), window
+        self._known: OrderedDict[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = OrderedDict()
 
     @classmethod
     def fit(
@@ -104,37 +114,45 @@ class CebraDecoder(SubsetDecoder):
         targets = GridTargets.fit(data, rows, settings.rank)
         report("finding the components of the frames", 1, 1)
         counts = pooled(data.windows[rows], _SAMPLES)
-        n = len(data.train)
-        scale = UnitScale.fit(counts, np.arange(n))
-        spikes = scale(torch.from_numpy(counts.astype(np.int32))).transpose(1, 2).contiguous()
+        scale = UnitScale.fit(counts, np.arange(len(data.train)))
+        part = inner_folds(data.groups[rows], 5)
+        kept = torch.from_numpy(compact(counts))
+        spikes = _spikes(scale, kept, torch.arange(len(data.unit_ids)), len(data.unit_ids))
         with torch.random.fork_rng():
-            model = _embedding(spikes, n, targets, settings, data.seed, report)
-        embedded = _embed(model, spikes)
-        if settings.regression == "knn":
-            neighbours, _ = _best_neighbours(embedded, targets.values, n)
-            regression = {"embedding": embedded}
-        else:
-            part = inner_folds(data.groups[rows], 5)
-            weights, intercept, _ = cross_validated_ridge(
-                embedded, targets.states, targets.basis.coefficients, part, _ALPHAS
-            )
-            neighbours, regression = 0, {"weights": weights, "intercept": intercept}
-        return cls(model, scale, regression, neighbours, targets, settings, data.unit_ids, data.window)
+            model = _embedding(spikes, len(data.train), targets, settings, data.seed, report)
+        return cls(model, kept, len(data.train), part, scale, targets, settings, data.unit_ids, data.window)
+
+    def _regression(self, units: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Fit what makes coefficients of embedded windows."""
+        position, n = torch.tensor(units), self.n_train
+        embedded = _embed(self.model, _spikes(self.scale, self.counts[:, :, position], position, len(self.unit_ids)))
+        values = self.targets.values
+        if self.options.regression == "knn":
+            neighbours, _ = _best_neighbours(embedded, values, n)
+            return lambda asked: _nearest(embedded, asked, values, neighbours)
+        weights, intercept, _ = cross_validated_ridge(
+            embedded, self.targets.states, self.targets.basis.coefficients, self.part, _ALPHAS
+        )
+        return lambda asked: asked @ weights + intercept
+
+    def _regression_of(self, units: list[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the regression for units at some positions; those of the last subsets are remembered."""
+        key = tuple(range(len(self.unit_ids))) if self.options.subsets == "zero" else tuple(sorted(units))
+        if key not in self._known:
+            self._known[key] = self._regression(key)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
 
     @torch.inference_mode()
     def predict(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
         """Return the decoded patch grids, with the units that are not given at their mean; see `SubsetDecoder.predict`."""
-        units = torch.tensor(self.positions(unit_ids))
+        units = self.positions(unit_ids)
         self.check_windows(windows, unit_ids)
         counts = torch.from_numpy(pooled(windows, _SAMPLES).astype(np.int32))
-        spikes = torch.zeros(len(windows), len(self.unit_ids), _SAMPLES)
-        spikes[:, units] = self.scale(counts, units).transpose(1, 2)
-        embedded = _embed(self.model, spikes)
-        if self.options.regression == "knn":
-            coefficients = _nearest(self.regression["embedding"], embedded, self.targets.values, self.neighbours)
-        else:
-            coefficients = embedded @ self.regression["weights"] + self.regression["intercept"]
-        return self.targets.basis.grids(coefficients)
+        embedded = _embed(self.model, _spikes(self.scale, counts, torch.tensor(units), len(self.unit_ids)))
+        return self.targets.basis.grids(self._regression_of(units)(embedded))
 
     @property
     def prior_grid(self) -> torch.Tensor:
@@ -142,11 +160,11 @@ class CebraDecoder(SubsetDecoder):
         return self.targets.prior
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Return model and regression (float32), basis and options."""
+        """Return model (float32), training counts, basis and options; the regressions follow from these."""
         tensors = {f"network.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"regression.{name}": tensor for name, tensor in self.regression.items()}
+        tensors |= {"counts": self.counts, "part": torch.from_numpy(self.part)}
         tensors |= {"unit_mean": self.scale.mean, "unit_std": self.scale.std} | self.targets.state()
-        return tensors, {"options": self.options.model_dump(), "neighbours": self.neighbours}
+        return tensors, {"options": self.options.model_dump(), "n_train": self.n_train}
 
     @classmethod
     def from_state(
@@ -157,11 +175,19 @@ class CebraDecoder(SubsetDecoder):
         with torch.random.fork_rng(devices=[]):
             model = _cebra().models.init(_MODEL, len(unit_ids), options.hidden, options.dimension)
         load_weights(model, tensors)
-        names = ("embedding",) if options.regression == "knn" else ("weights", "intercept")
-        regression = {name: tensors[f"regression.{name}"].float() for name in names}
+        counts, part = tensors["counts"], tensors["part"].numpy()
+        if counts.shape[1:] != (_SAMPLES, len(unit_ids)):
+            raise ValueError("counts and units do not belong together")
         scale = UnitScale(tensors["unit_mean"].float(), tensors["unit_std"].float())
         targets = GridTargets.from_state(tensors)
-        return cls(model, scale, regression, int(settings["neighbours"]), targets, options, unit_ids, window)
+        return cls(model, counts, int(settings["n_train"]), part, scale, targets, options, unit_ids, window)
+
+
+def _spikes(scale: UnitScale, counts: torch.Tensor, units: torch.Tensor, n_units: int) -> torch.Tensor:
+    """Return the model's input, float32 (moment, unit of all, sample), from counts (moment, sample, unit) of some units."""
+    spikes = torch.zeros(len(counts), n_units, counts.shape[1])
+    spikes[:, units] = scale(counts, units).transpose(1, 2)
+    return spikes
 
 
 def _embedding(
@@ -203,7 +229,8 @@ def _embedding(
         optimizer = torch.optim.Adam(model.parameters(), lr=options.lr)
         best, kept = float("inf"), model.state_dict()
         for step, batch in enumerate(loader, 1):
-            loss, *_ = criterion(model(batch.reference), model(batch.positive), model(batch.negative))
+            parts = torch.cat([batch.reference, batch.positive, batch.negative])
+            loss, *_ = criterion(*model(parts).chunk(3))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -50,6 +50,11 @@ def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
     return np.stack([windows[:, a:b].sum(1, dtype=np.uint16) for a, b in itertools.pairwise(edges)], axis=1)
 
 
+def compact(counts: np.ndarray) -> np.ndarray:
+    """Return counts as uint8 where they fit and int32 otherwise: safetensors and torch know no more of uint16."""
+    return counts.astype(np.uint8 if counts.max(initial=0) < 256 else np.int32)
+
+
 def check_blocks(blocks: int, n_bins: int, kind: str) -> None:
     """Refuse more blocks than bins."""
     if blocks > n_bins:

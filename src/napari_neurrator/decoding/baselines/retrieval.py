@@ -11,10 +11,9 @@ from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
 from .classifiers import ImageClassifier, LogisticClassifier, NetworkClassifier
-from .counts import UnitScale, check_blocks, check_data, mean_grid, pooled
+from .counts import UnitScale, check_blocks, check_data, compact, mean_grid, pooled
 from .options import NetworkOptions, checked
 from .paper_network import ImageNetwork
-from .ridge import compact
 
 
 class RetrievalOptions(NetworkOptions):

@@ -11,7 +11,7 @@ from pydantic import Field
 from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
-from .counts import check_blocks, check_data, pooled
+from .counts import check_blocks, check_data, compact, pooled
 from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
 from .targets import GridTargets
@@ -189,8 +189,3 @@ class RidgeDecoder(SubsetDecoder):
         if counts.shape[2] != len(unit_ids) or len(regression.weights) != regression.blocks * len(unit_ids):
             raise ValueError("counts and units do not belong together")
         return cls(counts, tensors["groups"], GridTargets.from_state(tensors), options, unit_ids, window, regression)
-
-
-def compact(counts: np.ndarray) -> np.ndarray:
-    """Return counts as uint8 where they fit and int32 otherwise: safetensors and torch know no more of uint16."""
-    return counts.astype(np.uint8 if counts.max(initial=0) < 256 else np.int32)
