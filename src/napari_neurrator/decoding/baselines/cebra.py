@@ -11,7 +11,7 @@ from pydantic import Field
 from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
-from .counts import UnitScale, check_data, compact, pooled
+from .counts import UnitScale, check_data, pooled, pooled_rows
 from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
 from .paper import load_weights
@@ -113,23 +113,22 @@ class CebraDecoder(SubsetDecoder):
         rows = np.concatenate([data.train, data.validation])
         targets = GridTargets.fit(data, rows, settings.rank)
         report("finding the components of the frames", 1, 1)
-        counts = pooled(data.windows[rows], _SAMPLES)
-        scale = UnitScale.fit(counts, np.arange(len(data.train)))
+        counts = pooled_rows(data.windows, rows, _SAMPLES)
+        n = len(data.train)
+        scale = UnitScale.fit(counts.numpy(), np.arange(n))
         part = inner_folds(data.groups[rows], 5)
-        kept = torch.from_numpy(compact(counts))
-        spikes = _spikes(scale, kept, torch.arange(len(data.unit_ids)), len(data.unit_ids))
         with torch.random.fork_rng():
-            model = _embedding(spikes, len(data.train), targets, settings, data.seed, report)
-        return cls(model, kept, len(data.train), part, scale, targets, settings, data.unit_ids, data.window)
+            model = _embedding(counts, n, scale, targets, settings, data.seed, report)
+        return cls(model, counts, n, part, scale, targets, settings, data.unit_ids, data.window)
 
     def _regression(self, units: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
         """Fit what makes coefficients of embedded windows."""
         position, n = torch.tensor(units), self.n_train
-        embedded = _embed(self.model, _spikes(self.scale, self.counts[:, :, position], position, len(self.unit_ids)))
+        embedded = _embed(self.model, self.scale, self.counts, position, position)
         values = self.targets.values
         if self.options.regression == "knn":
             neighbours, _ = _best_neighbours(embedded, values, n)
-            return lambda asked: _nearest(embedded, asked, values, neighbours)
+            return lambda asked: _nearest(embedded, asked, values, (neighbours,))[0]
         weights, intercept, _ = cross_validated_ridge(
             embedded, self.targets.states, self.targets.basis.coefficients, self.part, _ALPHAS
         )
@@ -151,7 +150,7 @@ class CebraDecoder(SubsetDecoder):
         units = self.positions(unit_ids)
         self.check_windows(windows, unit_ids)
         counts = torch.from_numpy(pooled(windows, _SAMPLES).astype(np.int32))
-        embedded = _embed(self.model, _spikes(self.scale, counts, torch.tensor(units), len(self.unit_ids)))
+        embedded = _embed(self.model, self.scale, counts, torch.arange(len(units)), torch.tensor(units))
         return self.targets.basis.grids(self._regression_of(units)(embedded))
 
     @property
@@ -183,24 +182,31 @@ class CebraDecoder(SubsetDecoder):
         return cls(model, counts, int(settings["n_train"]), part, scale, targets, options, unit_ids, window)
 
 
-def _spikes(scale: UnitScale, counts: torch.Tensor, units: torch.Tensor, n_units: int) -> torch.Tensor:
+def _spikes(scale: UnitScale, counts: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
     """Return the model's input, float32 (moment, unit of all, sample), from counts (moment, sample, unit) of some units."""
-    spikes = torch.zeros(len(counts), n_units, counts.shape[1])
+    spikes = torch.zeros(len(counts), len(scale.mean), counts.shape[1])
     spikes[:, units] = scale(counts, units).transpose(1, 2)
     return spikes
 
 
 def _embedding(
-    spikes: torch.Tensor, n: int, targets: GridTargets, options: CebraOptions, seed: int, report: OnProgress
+    counts: torch.Tensor,
+    n: int,
+    scale: UnitScale,
+    targets: GridTargets,
+    options: CebraOptions,
+    seed: int,
+    report: OnProgress,
 ) -> "nn.Module":
-    """Train CEBRA's model on the first `n` windows (moment, unit, sample), and return it as it decoded the other windows best."""
+    """Train CEBRA's model on the first `n` windows (moment, sample, unit), and return it as it decoded the other windows best."""
     cebra = _cebra()
+    everything = torch.arange(counts.shape[2])
 
     class Windows(cebra.data.datasets.TensorDataset):  # type: ignore[name-defined]
         """A recording in which every sample comes with its own surroundings, so no window reaches into another moment."""
 
         def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
-            return spikes[index].to(device)
+            return _spikes(scale, counts[index.cpu()], everything).to(device)
 
     device = _usable(options.device)
     state = np.random.get_state()  # noqa: NPY002 - CEBRA draws from numpy's global generator, which is given back as it was
@@ -213,7 +219,7 @@ def _embedding(
             else {"continuous": _labels(targets.values[:n, : options.label_rank])}
         )
         delta = options.delta / min(options.label_rank, targets.basis.coefficients.shape[1]) ** 0.5
-        dataset = Windows(spikes[:n, :, 0], **label)
+        dataset = Windows(torch.zeros(n, 1), **label)
         common: dict[str, Any] = {"num_steps": options.iterations, "batch_size": min(options.batch_size, n)}
         loader = (
             cebra.data.DiscreteDataLoader(dataset, **common)
@@ -224,10 +230,10 @@ def _embedding(
             # CEBRA seeds these from the system, whatever it is told.
             for drawn in (loader.distribution, loader.distribution.prior):
                 drawn.generator.manual_seed(seed)
-        model = cebra.models.init(_MODEL, spikes.shape[1], options.hidden, options.dimension).to(device)
+        model = cebra.models.init(_MODEL, len(everything), options.hidden, options.dimension).to(device)
         criterion = cebra.models.criterions.FixedCosineInfoNCE(temperature=options.temperature)
         optimizer = torch.optim.Adam(model.parameters(), lr=options.lr)
-        best, kept = float("inf"), model.state_dict()
+        best, kept = float("inf"), {}
         for step, batch in enumerate(loader, 1):
             parts = torch.cat([batch.reference, batch.positive, batch.negative])
             loss, *_ = criterion(*model(parts).chunk(3))
@@ -237,7 +243,9 @@ def _embedding(
             report("training CEBRA's embedding", step, options.iterations)
             if step % max(options.iterations // _SNAPSHOTS, 1) == 0 or step == options.iterations:
                 model.eval()
-                _, error = _best_neighbours(_embed(model, spikes, device), targets.values, n)
+                _, error = _best_neighbours(
+                    _embed(model, scale, counts, everything, everything, device), targets.values, n
+                )
                 model.train()
                 if error < best:
                     best, kept = error, {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -271,26 +279,40 @@ def _numbered(states: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def _embed(model: "nn.Module", spikes: torch.Tensor, device: str = "cpu", chunk: int = 1024) -> torch.Tensor:
-    parts = [model(spikes[s : s + chunk].to(device)).flatten(1).cpu() for s in range(0, len(spikes), chunk)]
+def _embed(
+    model: "nn.Module",
+    scale: UnitScale,
+    counts: torch.Tensor,
+    columns: torch.Tensor,
+    units: torch.Tensor,
+    device: str = "cpu",
+    chunk: int = 512,
+) -> torch.Tensor:
+    """Embed counts (moment, sample, unit), of which `columns` are those of `units`; float32 (moment, dimension)."""
+    parts = []
+    for start in range(0, len(counts), chunk):
+        spikes = _spikes(scale, counts[start : start + chunk, :, columns], units)
+        parts.append(model(spikes.to(device)).flatten(1).cpu())
     return torch.cat(parts).clone()
 
 
-def _nearest(known: torch.Tensor, asked: torch.Tensor, values: torch.Tensor, neighbours: int) -> torch.Tensor:
-    """Return the mean value of each asked point's nearest known points, by cosine."""
-    found = []
-    for start in range(0, len(asked), 256):
-        nearest = (asked[start : start + 256] @ known.T).topk(min(neighbours, len(known)), dim=1).indices
-        found.append(values[nearest].mean(1))
-    return torch.cat(found) if found else values[:0]
+def _nearest(
+    known: torch.Tensor, asked: torch.Tensor, values: torch.Tensor, sizes: tuple[int, ...], chunk: int = 128
+) -> list[torch.Tensor]:
+    """Return, for each number of neighbours, the mean value of each asked point's nearest known points, by cosine."""
+    found: list[list[torch.Tensor]] = [[values[:0]] for _ in sizes]
+    for start in range(0, len(asked), chunk):
+        nearest = (asked[start : start + chunk] @ known.T).topk(max(sizes), dim=1).indices
+        sums = values[nearest].cumsum(1)
+        for parts, size in zip(found, sizes, strict=True):
+            parts.append(sums[:, size - 1] / size)
+    return [torch.cat(parts) for parts in found]
 
 
 def _best_neighbours(embedded: torch.Tensor, values: torch.Tensor, n: int) -> tuple[int, float]:
     """Return how many of the first `n` moments decode the others with the least squared error, and that error."""
-    errors = {
-        k: float((_nearest(embedded[:n], embedded[n:], values[:n], k) - values[n:]).square().mean())
-        for k in _NEIGHBOURS
-        if k <= n
-    }
-    best = min(errors, key=lambda k: errors[k])
-    return best, errors[best]
+    sizes = tuple(size for size in _NEIGHBOURS if size <= n)
+    decoded = _nearest(embedded[:n], embedded[n:], values[:n], sizes)
+    errors = [float((coefficients - values[n:]).square().mean()) for coefficients in decoded]
+    best = int(np.argmin(errors))
+    return sizes[best], errors[best]

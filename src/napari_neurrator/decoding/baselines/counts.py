@@ -50,9 +50,12 @@ def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
     return np.stack([windows[:, a:b].sum(1, dtype=np.uint16) for a, b in itertools.pairwise(edges)], axis=1)
 
 
-def compact(counts: np.ndarray) -> np.ndarray:
-    """Return counts as uint8 where they fit and int32 otherwise: safetensors and torch know no more of uint16."""
-    return counts.astype(np.uint8 if counts.max(initial=0) < 256 else np.int32)
+def pooled_rows(windows: np.ndarray, rows: np.ndarray, blocks: int, chunk: int = 512) -> torch.Tensor:
+    """Return `pooled` counts of some moments, to keep: uint8 where they fit and int32 otherwise, for torch knows little of uint16."""
+    counts = np.empty((len(rows), blocks, windows.shape[2]), dtype=np.uint16)
+    for start in range(0, len(rows), chunk):
+        counts[start : start + chunk] = pooled(windows[rows[start : start + chunk]], blocks)
+    return torch.from_numpy(counts.astype(np.uint8 if counts.max(initial=0) < 256 else np.int32))
 
 
 def check_blocks(blocks: int, n_bins: int, kind: str) -> None:

@@ -11,7 +11,7 @@ from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
 from .classifiers import ImageClassifier, LogisticClassifier, NetworkClassifier
-from .counts import UnitScale, check_blocks, check_data, compact, mean_grid, pooled
+from .counts import UnitScale, check_blocks, check_data, mean_grid, pooled_rows
 from .options import NetworkOptions, checked
 from .paper_network import ImageNetwork
 
@@ -133,7 +133,7 @@ def _logistic(
     # Nothing is stopped early, so the validation moments of these images are learnt from too.
     rows = np.sort(np.concatenate([data.train, data.validation]))
     rows = rows[np.isin(data.frames[rows], images)]
-    counts = torch.from_numpy(compact(pooled(data.windows[rows], options.blocks)))
+    counts = pooled_rows(data.windows, rows, options.blocks)
     shown = torch.from_numpy(np.searchsorted(images, data.frames[rows]).astype(np.int32))
     classifier = LogisticClassifier(counts, shown, options.strength)
     report("fitting the logistic regression", 1, 1)

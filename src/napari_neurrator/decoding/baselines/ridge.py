@@ -11,7 +11,7 @@ from pydantic import Field
 from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
-from .counts import check_blocks, check_data, compact, pooled
+from .counts import check_blocks, check_data, pooled, pooled_rows
 from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
 from .targets import GridTargets
@@ -109,7 +109,7 @@ class RidgeDecoder(SubsetDecoder):
         targets = GridTargets.fit(data, rows, settings.rank)
         report("finding the components of the frames", 1, 1)
         report("fitting the ridge regression", 0, 1)
-        counts = torch.from_numpy(compact(pooled(data.windows[rows], finest)))
+        counts = pooled_rows(data.windows, rows, finest)
         groups = torch.from_numpy(np.unique(data.groups[rows], return_inverse=True)[1].astype(np.int32))
         decoder = cls(counts, groups, targets, settings, data.unit_ids, data.window)
         report("fitting the ridge regression", 1, 1)
