@@ -8,7 +8,7 @@ from .errors import NeurratorError
 
 _Config = TypeVar("_Config", bound=BaseModel)
 
-SplitName = Literal["held-out-repeats"]
+SplitName = Literal["held-out-repeats", "contiguous-middle", "front-only", "held-out-images", "another-movie"]
 
 
 class WindowConfig(BaseModel):

@@ -5,20 +5,29 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+# Frames that the components are found from: a film's neighbouring frames hold little more.
+_FRAMES = 1024
+# Share of the variance that the channels kept may lose, and how many are kept at most.
+_LOST, _CHANNELS = 1e-4, 192
+_CHUNK = 32
+
 
 @dataclass
 class GridBasis:
     """Mean grid, components, and the coefficients of every distinct grid.
 
-    A session shows few distinct frames, so its grids lie in a space of as many dimensions. The squared error of two grids is that of their
-    coefficients, exactly, for whatever the components span.
+    A session shows few distinct frames, so its grids lie in a space of as many dimensions; and the vectors of all patches lie near a space of
+    fewer dimensions than the vision model is wide. A grid is ``mean + (Σ coefficient · core) · channels``, and the squared error of two grids is
+    that of their coefficients, for whatever the components span.
 
     Attributes
     ----------
     mean : torch.Tensor
-        float32 (patch × width).
-    components : torch.Tensor
-        Orthonormal rows, float32 (rank, patch × width).
+        float32 (patches × width).
+    core : torch.Tensor
+        Orthonormal rows, float32 (rank, patches × channels).
+    channels : torch.Tensor
+        Orthonormal rows, float32 (channels, width).
     coefficients : torch.Tensor
         float32 (state, rank).
     shape : tuple of int
@@ -26,7 +35,8 @@ class GridBasis:
     """
 
     mean: torch.Tensor
-    components: torch.Tensor
+    core: torch.Tensor
+    channels: torch.Tensor
     coefficients: torch.Tensor
     shape: tuple[int, int]
 
@@ -37,14 +47,14 @@ class GridBasis:
 
     def grids(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the grids of coefficients (batch, rank): float32 (batch, patches, width)."""
-        return (self.mean + coefficients @ self.components).unflatten(-1, self.shape)
+        deviation = (coefficients @ self.core).unflatten(-1, (self.shape[0], -1)) @ self.channels
+        return self.mean.unflatten(-1, self.shape) + deviation
 
     @classmethod
-    def fit(cls, grids: np.ndarray, rank: int = 256, chunk: int = 64) -> "GridBasis":
+    def fit(cls, grids: np.ndarray, rank: int = 256) -> "GridBasis":
         """Find the principal components of a table of grids.
 
-        Works on the Gram matrix in chunks of rows, so that the table (float16 (state, patches, width), memory-mapped) is never held as
-        float32.
+        Reads some rows at a time, so that the table (float16 (state, patches, width), memory-mapped) is never held whole.
 
         Parameters
         ----------
@@ -52,29 +62,47 @@ class GridBasis:
             (state, patches, width).
         rank : int
             Components to keep at most; those that carry less than 1e-6 of the variance are dropped.
-        chunk : int
-            Rows worked on at once.
         """
-        n, shape = len(grids), (int(grids.shape[1]), int(grids.shape[2]))
-        flat = grids.reshape(n, -1)
-        starts = range(0, n, chunk)
-
-        def rows(start: int) -> torch.Tensor:
-            return torch.from_numpy(np.asarray(flat[start : start + chunk], dtype=np.float32))
-
-        mean = sum((rows(s).sum(0) for s in starts), torch.zeros(flat.shape[1])) / n
-        gram = torch.empty(n, n, dtype=torch.float64)
-        for a in starts:
-            left = rows(a) - mean
-            for b in range(0, a + 1, chunk):
-                block = (left @ (rows(b) - mean).T).double()
-                gram[a : a + len(left), b : b + block.shape[1]] = block
-                gram[b : b + block.shape[1], a : a + len(left)] = block.T
+        n, patches, width = grids.shape
+        some = np.unique(np.linspace(0, n - 1, min(n, _FRAMES)).round().astype(np.int64))
+        mean = torch.zeros(patches, width)
+        for _, part in _rows(grids, np.arange(n)):
+            mean += part.sum(0)
+        mean /= n
+        channels = _channels(grids, some, mean)
+        projected = torch.empty(len(some), patches * len(channels))
+        for place, part in _rows(grids, some):
+            projected[place] = ((part - mean) @ channels.T).flatten(1)
+        gram = (projected @ projected.T).double()
         values, vectors = torch.linalg.eigh(gram)
         keep = torch.argsort(values, descending=True)[:rank]
         keep = keep[values[keep] > 1e-6 * values.clamp(min=0).sum().clamp(min=1e-12)]
-        scale = values[keep].sqrt()
-        components = torch.zeros(len(keep), flat.shape[1])
-        for start in starts:
-            components += ((vectors[start : start + chunk, keep] / scale).T.float()) @ (rows(start) - mean)
-        return cls(mean, components, (vectors[:, keep] * scale).float(), shape)
+        core = (vectors[:, keep] / values[keep].sqrt()).T.float() @ projected
+        del projected
+        coefficients = torch.empty(n, len(keep))
+        for place, part in _rows(grids, np.arange(n)):
+            coefficients[place] = ((part - mean) @ channels.T).flatten(1) @ core.T
+        return cls(mean.flatten(), core, channels, coefficients, (patches, width))
+
+
+def _channels(grids: np.ndarray, rows: np.ndarray, mean: torch.Tensor) -> torch.Tensor:
+    """Return an orthonormal basis of the patches' vectors (channel, width): all of them where the model is narrow."""
+    width = grids.shape[2]
+    if width <= _CHANNELS:
+        return torch.eye(width)
+    scatter = torch.zeros(width, width)
+    for _, part in _rows(grids, rows):
+        flat = (part - mean).flatten(0, 1)
+        scatter += flat.T @ flat
+    values, vectors = torch.linalg.eigh(scatter.double())
+    values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
+    lost = 1 - values.cumsum(0) / values.sum().clamp(min=1e-12)
+    n = min(int((lost > _LOST).sum()) + 1, _CHANNELS)
+    return vectors[:, :n].T.float().contiguous()
+
+
+def _rows(grids: np.ndarray, rows: np.ndarray):  # type: ignore[no-untyped-def]
+    """Yield (places among `rows`, float32 grids), some at a time."""
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        yield slice(start, start + len(part)), torch.from_numpy(np.asarray(grids[part], dtype=np.float32))

@@ -1,4 +1,4 @@
-r"""The subset decoder: an encoding model of every unit, inverted in closed form for any subset of units.
+r"""An encoding model of every unit, inverted in closed form for any subset of units.
 
 Model. The square root of a unit's spike count in a block of the window (which has nearly constant variance) is Gaussian around a mean that
 depends on the frame shown, with noise shared between units:
@@ -11,24 +11,26 @@ rows of :math:`\mu, L, d`, so the posterior over frames of any subset costs one 
 .. math:: \log p(s | x) = \tau \, (x^T \Sigma^{-1} \mu_s - \tfrac12 \mu_s^T \Sigma^{-1} \mu_s) + \mathrm{const}, \quad
           \Sigma = L L^T + D
 
-The decoded grid is the posterior mean of the grids, which is the estimate of least squared error. Units that do not answer to the stimulus get
+The posterior mean of the grids is the estimate of least squared error among frames that are known. Units that do not answer to the stimulus get
 :math:`\mu_s` shrunk to their mean (empirical Bayes), so they add nothing, and the decoded grid falls back to the prior: the mean grid.
 :math:`\tau`, a smooth function of the subset's size and information, is calibrated on showings that the model was not fitted on.
 """
 
-import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
+# Moments that the noise correlations are estimated from.
+_NOISE_MOMENTS = 8192
+_CHUNK = 2048
 
-def block_features(counts: torch.Tensor, blocks: int) -> torch.Tensor:
-    """Turn counts (batch, bin, unit) into variance-stabilised features (batch, block, unit); bins beyond a whole block join the last."""
-    edges = torch.linspace(0, counts.shape[1], blocks + 1).round().long()
-    sums = torch.stack([counts[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], dim=1)
-    # Anscombe's transform without its factor of 2: the variance of a Poisson count becomes about 1/4.
-    return (sums.float() + 0.375).sqrt()
+
+def block_features(counts: torch.Tensor) -> torch.Tensor:
+    """Turn counts in blocks of the window into features whose variance is nearly constant: that of a Poisson count becomes about 1/4."""
+    # Anscombe's transform without its factor of 2.
+    return (counts.float() + 0.375).sqrt()
 
 
 @dataclass
@@ -38,77 +40,95 @@ class EncodingModel:
     Attributes
     ----------
     means : torch.Tensor
-        :math:`\\mu`, less the grand mean: (state, block, unit).
+        :math:`\mu`, less the grand mean: (state, feature), features being blocks × units.
+    raw : torch.Tensor
+        The same before it is shrunk: (state, feature).
     grand_mean : torch.Tensor
-        (block, unit).
+        (feature,).
     loadings : torch.Tensor
-        :math:`L`: (block, unit, rank).
+        :math:`L`: (feature, rank).
     noise : torch.Tensor
-        :math:`d`, the uncertainty of the means included: (block, unit).
+        :math:`d`, the uncertainty of the means included: (feature,).
+    shown : torch.Tensor
+        How often each state was shown: (state,).
     """
 
     means: torch.Tensor
+    raw: torch.Tensor
     grand_mean: torch.Tensor
     loadings: torch.Tensor
     noise: torch.Tensor
+    shown: torch.Tensor
 
     @classmethod
-    def fit(cls, features: torch.Tensor, states: torch.Tensor, n_states: int, rank: int = 16) -> "EncodingModel":
+    def fit(
+        cls, counts: np.ndarray, rows: np.ndarray, states: torch.Tensor, n_states: int, rank: int = 16
+    ) -> "EncodingModel":
         """Estimate the model.
 
         Parameters
         ----------
-        features : torch.Tensor
-            (moment, block, unit).
+        counts : numpy.ndarray
+            Spike counts (moment, block, unit); read some rows at a time.
+        rows : numpy.ndarray
+            The moments to learn from.
         states : torch.Tensor
-            State shown at each moment, int64 (moment,).
+            State shown at each of `rows`, int64.
         n_states : int
             Number of states; those never shown get the grand mean.
         rank : int
             Dimensions of the shared noise.
         """
-        n, blocks, units = features.shape
-        flat = features.reshape(n, -1).double()
-        grand = flat.mean(0)
-        shown = torch.zeros(n_states, dtype=torch.float64).index_add_(0, states, torch.ones(n, dtype=torch.float64))
-        sums = torch.zeros(n_states, flat.shape[1], dtype=torch.float64).index_add_(0, states, flat - grand)
-        raw = sums / shown.clamp(min=1)[:, None]
-        residual = flat - grand - raw[states]
-        freedom = max(n - int((shown > 0).sum()), 1)
-        variance = residual.square().sum(0) / freedom + 1e-4
-        # Empirical Bayes: the spread of the raw means is signal plus the noise of averaging; only the signal's share is kept.
-        repeats = shown.clamp(min=1)
+        n, size = len(rows), counts.shape[1] * counts.shape[2]
+
+        def features(places: np.ndarray | slice) -> torch.Tensor:
+            return block_features(torch.from_numpy(counts[rows[places]].astype(np.int32))).flatten(1)
+
+        shown = torch.bincount(states, minlength=n_states).double()
+        sums, squares = torch.zeros(n_states, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+        for start in range(0, n, _CHUNK):
+            part = features(slice(start, start + _CHUNK)).double()
+            sums.index_add_(0, states[start : start + _CHUNK], part)
+            squares += part.square().sum(0)
+        grand = sums.sum(0) / max(n, 1)
         seen = shown > 0
-        spread = (raw[seen].square() - variance / repeats[seen][:, None]).mean(0).clamp(min=0)
-        error = variance / repeats[:, None]
-        means = raw * (spread / (spread + error)) * seen[:, None]
+        raw = torch.where(seen[:, None], sums / shown.clamp(min=1)[:, None] - grand, 0.0)
+        freedom = max(n - int(seen.sum()), 1)
+        within = squares - n * grand.square() - (raw.square() * shown[:, None]).sum(0)
+        variance = within.clamp(min=0) / freedom + 1e-4
+        # Empirical Bayes: the spread of the raw means is signal plus the noise of averaging; only the signal's share is kept.
+        error = variance / shown.clamp(min=1)[:, None]
+        spread = (raw[seen].square() - error[seen]).mean(0).clamp(min=0)
+        means = raw * (spread / (spread + error))
         uncertainty = (spread * error / (spread + error))[seen].mean(0) if seen.any() else torch.zeros_like(spread)
+        some = np.unique(np.linspace(0, n - 1, min(n, _NOISE_MOMENTS)).round().astype(np.int64))
         scale = variance.sqrt()
-        correlation = (residual / scale).T @ (residual / scale) / freedom
-        loadings = _shared_part(correlation, rank, n) * scale[:, None]
+        residual = (features(some) - (grand + raw[states[torch.from_numpy(some)]]).float()) / scale.float()
+        loadings = _shared_part(residual * (n / freedom) ** 0.5, rank).double() * scale[:, None]
         noise = (variance - loadings.square().sum(1)).clamp(min=0.05 * variance) + uncertainty
-
-        def shaped(tensor: torch.Tensor, *tail: int) -> torch.Tensor:
-            return tensor.float().reshape(*tensor.shape[: tensor.ndim - 1 - len(tail)], blocks, units, *tail)
-
-        return cls(shaped(means), shaped(grand), loadings.float().reshape(blocks, units, -1), shaped(noise))
+        return cls(means.float(), raw.float(), grand.float(), loadings.float(), noise.float(), shown.float())
 
 
-def _shared_part(correlation: torch.Tensor, rank: int, n: int) -> torch.Tensor:
-    """Principal-axis factoring: loadings of what the features' noise has in common (feature, rank)."""
-    size = correlation.shape[0]
-    rank = min(rank, max(size - 1, 1))
+def _shared_part(residual: torch.Tensor, rank: int) -> torch.Tensor:
+    """Principal-axis factoring by orthogonal iteration: loadings of what standardised noise (moment, feature) has in common (feature, rank)."""
+    n, size = residual.shape
+    rank = min(rank, max(size - 1, 1), max(n - 1, 1))
     # Below this eigenvalue noise of independent features would reach by chance (Marchenko-Pastur edge).
     edge = (1 + (size / max(n, 1)) ** 0.5) ** 2
-    communality = torch.full((size,), 0.2, dtype=correlation.dtype)
-    loadings = torch.zeros(size, rank, dtype=correlation.dtype)
-    reduced = correlation.clone()
+    own = residual.square().mean(0)
+    communality = torch.full((size,), 0.2)
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.linalg.qr(torch.randn(size, rank, generator=generator))[0]
+    loadings = torch.zeros(size, rank)
     for _ in range(3):
-        reduced.diagonal().copy_(communality)
-        values, vectors = torch.linalg.eigh(reduced)
-        values, vectors = values[-rank:], vectors[:, -rank:]
-        kept = (values > edge - 1).to(values.dtype)
-        loadings = vectors * (values.clamp(min=0) * kept).sqrt()
+        for _ in range(8):
+            # The diagonal holds the communalities in place of the variances, and so stays positive.
+            product = residual.T @ (residual @ vectors) / n + (communality - own)[:, None] * vectors + vectors
+            vectors = torch.linalg.qr(product)[0]
+        small = vectors.T @ (residual.T @ (residual @ vectors) / n + (communality - own)[:, None] * vectors)
+        values, turn = torch.linalg.eigh((small + small.T) / 2)
+        vectors = vectors @ turn
+        loadings = vectors * (values.clamp(min=0) * (values > edge - 1)).sqrt()
         communality = loadings.square().sum(1).clamp(max=0.9)
     return loadings
 
@@ -127,47 +147,57 @@ class SubsetPosterior(nn.Module):
     loadings: torch.Tensor
     noise: torch.Tensor
 
-    def __init__(self, model: EncodingModel):
+    def __init__(self, model: EncodingModel, sharpness: torch.Tensor | None = None):
         super().__init__()
         self.register_buffer("means", model.means)
         self.register_buffer("grand_mean", model.grand_mean)
         self.register_buffer("loadings", model.loadings)
         self.register_buffer("noise", model.noise)
         # log of the temperature: constant, slope over log subset size, slope over log information.
-        self.sharpness = nn.Parameter(torch.tensor([-0.3, 0.0, 0.0]))
+        self.sharpness = nn.Parameter(torch.tensor([-0.3, 0.0, 0.0]) if sharpness is None else sharpness.clone())
 
-    @property
-    def blocks(self) -> int:
-        """Blocks that a window is divided into."""
-        return self.noise.shape[0]
-
-    def forward(self, features: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
-        """Return log p(state | features).
+    def filters(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what a subset's features are multiplied with to give log-likelihoods, and what is subtracted.
 
         Parameters
         ----------
         features : torch.Tensor
-            (batch, block, unit of the subset).
-        units : torch.Tensor
-            Positions of the subset's units among all, int64 (unit of the subset,).
+            Positions of the subset's features among all, int64 (feature of the subset,).
 
         Returns
         -------
-        torch.Tensor
-            (batch, state), normalised.
+        filters : torch.Tensor
+            :math:`\\Sigma^{-1} \\mu_s`, (state, feature of the subset).
+        energy : torch.Tensor
+            :math:`\\mu_s^T \\Sigma^{-1} \\mu_s`, (state,).
         """
-        x = (features - self.grand_mean[:, units]).flatten(1)
-        means = self.means[:, :, units].flatten(1)
-        loadings = self.loadings[:, units].flatten(0, 1)
-        precision = 1 / self.noise[:, units].flatten()
+        means, loadings = self.means[:, features], self.loadings[features]
+        precision = 1 / self.noise[features]
         weighted = loadings * precision[:, None]
-        inner = torch.eye(loadings.shape[1], device=x.device) + loadings.T @ weighted
-        # Σ⁻¹μ by Woodbury, for all states at once.
+        inner = torch.eye(loadings.shape[1], device=means.device) + loadings.T @ weighted
         filters = means * precision - torch.linalg.solve(inner, (means @ weighted).T).T @ weighted.T
-        energy = (means * filters).sum(1)
-        log_likelihood = x @ filters.T - 0.5 * energy
-        temperature = self.temperature(len(units), energy.mean())
-        return torch.log_softmax(temperature * log_likelihood, dim=1)
+        return filters, (means * filters).sum(1)
+
+    def forward(self, x: torch.Tensor, features: torch.Tensor, n_units: int) -> torch.Tensor:
+        """Return log p(state | x), normalised: (batch, state).
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Features of the subset, less nothing: (batch, feature of the subset).
+        features : torch.Tensor
+            Their positions among all, int64.
+        n_units : int
+            Units of the subset.
+        """
+        filters, energy = self.filters(features)
+        return self.log_posterior(x - self.grand_mean[features], filters, energy, n_units)
+
+    def log_posterior(
+        self, x: torch.Tensor, filters: torch.Tensor, energy: torch.Tensor, n_units: int
+    ) -> torch.Tensor:
+        """Return log p(state | x) from what `filters` gave; `x` is less the grand mean."""
+        return torch.log_softmax(self.temperature(n_units, energy.mean()) * (x @ filters.T - 0.5 * energy), dim=1)
 
     def temperature(self, n_units: int, information: torch.Tensor) -> torch.Tensor:
         """Return by how much the log-likelihood is flattened: correlations that the model misses make it too sure."""

@@ -1,4 +1,4 @@
-"""Calibrate how sure the decoder is, on random subsets from one unit to all."""
+"""Calibrate how sure the posterior is, on random subsets from one unit to all."""
 
 import logging
 import warnings
@@ -8,13 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .basis import GridBasis
-from .bayes import SubsetPosterior
+from .bayes import SubsetPosterior, block_features
 
-
-def grid_loss(decoded: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Return 0.5 · MSE + 0.5 · (1 − mean cosine by patch), the loss of arXiv 2606.18667, of grids (batch, patches, width)."""
-    return 0.5 * F.mse_loss(decoded, true) + 0.5 * (1 - F.cosine_similarity(decoded, true, dim=-1).mean())
+_BATCH = 64
 
 
 def random_subset(rng: np.random.Generator, n_units: int) -> np.ndarray:
@@ -23,32 +19,37 @@ def random_subset(rng: np.random.Generator, n_units: int) -> np.ndarray:
     return np.sort(rng.choice(n_units, size=min(max(size, 1), n_units), replace=False))
 
 
+def positions_of_features(units: np.ndarray, blocks: int, n_units: int) -> torch.Tensor:
+    """Return where the features of some units stand among those of all, block by block."""
+    return torch.from_numpy((np.arange(blocks)[:, None] * n_units + np.asarray(units)).ravel())
+
+
 class _Subsets(torch.utils.data.Dataset):
     """Batches of calibration windows, each with its own random subset of units."""
 
-    def __init__(self, features: torch.Tensor, states: torch.Tensor, steps: int, batch: int, seed: int):
+    def __init__(self, counts: np.ndarray, rows: np.ndarray, states: torch.Tensor, steps: int, seed: int):
         rng = np.random.default_rng(seed)
-        self.features, self.states = features, states
+        self.counts, self.rows, self.states = counts, rows, states
         self.draws = [
-            (
-                rng.integers(len(features), size=min(batch, len(features))),
-                random_subset(rng, features.shape[2]),
-            )
+            (rng.integers(len(rows), size=min(_BATCH, len(rows))), random_subset(rng, counts.shape[2]))
             for _ in range(steps)
         ]
 
     def __len__(self) -> int:
         return len(self.draws)
 
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        rows, units = self.draws[step]
-        return self.features[rows][:, :, units], self.states[rows], torch.from_numpy(units)
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        places, units = self.draws[step]
+        x = block_features(torch.from_numpy(self.counts[self.rows[places]][:, :, units].astype(np.int32))).flatten(1)
+        positions = positions_of_features(units, self.counts.shape[1], self.counts.shape[2])
+        return x, self.states[places], positions, len(units)
 
 
 def calibrate(
     posterior: SubsetPosterior,
-    basis: GridBasis,
-    features: torch.Tensor,
+    coefficients: torch.Tensor,
+    counts: np.ndarray,
+    rows: np.ndarray,
     states: torch.Tensor,
     steps: int = 400,
     seed: int = 0,
@@ -60,10 +61,14 @@ def calibrate(
     ----------
     posterior : SubsetPosterior
         Its `sharpness` is changed.
-    basis : GridBasis
-        Where the decoded grids live.
-    features, states : torch.Tensor
-        Held-out windows (moment, block, unit) and what was shown.
+    coefficients : torch.Tensor
+        Of the states' grids, (state, rank).
+    counts : numpy.ndarray
+        Spike counts of all moments, (moment, block, unit).
+    rows : numpy.ndarray
+        The moments to calibrate on.
+    states : torch.Tensor
+        State shown at each of `rows`, int64.
     steps : int
         Random subsets.
     seed : int
@@ -73,25 +78,26 @@ def calibrate(
     """
     import lightning as L
 
+    spread = coefficients.var(0).sum().clamp(min=1e-12)
+
     class Calibration(L.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.posterior = posterior
 
         def training_step(self, batch: tuple, step: int) -> torch.Tensor:
-            windows, shown, units = batch
-            log_p = self.posterior(windows, units)
-            decoded = basis.grids(log_p.exp() @ basis.coefficients)
-            true = basis.grids(basis.coefficients[shown])
+            x, shown, features, n_units = batch
+            log_p = self.posterior(x, features, n_units)
+            error = (log_p.exp() @ coefficients - coefficients[shown]).square().sum(1).mean() / spread
             if on_progress:
                 on_progress("calibrating on random subsets", step + 1, steps)
-            # The log score is what makes probabilities honest; the grid loss is what the narration is judged by.
-            return grid_loss(decoded, true) + 0.1 * F.nll_loss(log_p, shown)
+            # The log score is what makes probabilities honest; the squared error is what the grids are judged by.
+            return error + 0.2 * F.nll_loss(log_p, shown)
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.Adam(self.parameters(), lr=0.03)
 
-    data = torch.utils.data.DataLoader(_Subsets(features, states, steps, 64, seed), batch_size=None)
+    data = torch.utils.data.DataLoader(_Subsets(counts, rows, states, steps, seed), batch_size=None)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -68,9 +68,12 @@ class SubsetDecoder(ABC):
         The units that it was fitted on.
     window : WindowConfig
         The windows that it expects.
+    pooled_bins : int or None
+        Into how many parts of the window spikes may be summed before fitting (where the window's bins divide evenly); None: it wants all bins.
     """
 
     kind: ClassVar[str]
+    pooled_bins: ClassVar[int | None] = None
     unit_ids: list[int | str]
     window: WindowConfig
 

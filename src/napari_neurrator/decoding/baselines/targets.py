@@ -20,7 +20,7 @@ class GridTargets:
     Attributes
     ----------
     basis : GridBasis
-        Its components are rounded to float16 here, which they are saved as.
+        Its core is rounded to float16 here, which they are saved as.
     states : torch.Tensor
         Which row of ``basis.coefficients`` each moment shows, int64 (moment,).
     prior : torch.Tensor
@@ -36,7 +36,7 @@ class GridTargets:
         """Find the components of the frames that `moments` show; other frames are not looked at."""
         frames, states = np.unique(data.frames[moments], return_inverse=True)
         basis = GridBasis.fit(rows_of(data.grids, frames), rank)
-        basis.components = basis.components.half().float()
+        basis.core = basis.core.half().float()
         return cls(basis, torch.from_numpy(states.astype(np.int64)), mean_grid(data.grids, data.frames[data.train]))
 
     @property
@@ -48,7 +48,8 @@ class GridTargets:
         """Return the tensors to save."""
         return {
             "grid_mean": self.basis.mean,
-            "grid_components": self.basis.components.half(),
+            "grid_core": self.basis.core.half(),
+            "grid_channels": self.basis.channels,
             "grid_coefficients": self.basis.coefficients,
             "states": self.states.int(),
             "prior": self.prior,
@@ -60,7 +61,8 @@ class GridTargets:
         prior = tensors["prior"].float()
         basis = GridBasis(
             tensors["grid_mean"].float(),
-            tensors["grid_components"].float(),
+            tensors["grid_core"].float(),
+            tensors["grid_channels"].float(),
             tensors["grid_coefficients"].float(),
             (prior.shape[0], prior.shape[1]),
         )

@@ -1,0 +1,339 @@
+"""The decoder ``subset``: for any units, the posterior over frames that are known and a regression for frames that are not, mixed.
+
+Which of the two is to be trusted depends on what the decoder is for, which the split says: where showings are held out, the frames are known and the
+posterior wins; where frames are held out, the regression does. The weights are fitted, by population size, on moments left out in the same way.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..config import WindowConfig
+from ..errors import NeurratorError
+from .basis import GridBasis
+from .bayes import EncodingModel, SubsetPosterior, block_features
+from .calibration import calibrate, positions_of_features
+from .interface import OnProgress, SubsetDecoder, TrainingData
+from .latent import LatentModel, Regression
+from .mixing import Mixing, MixingFit, sizes_up_to
+from .states import means_by_state, merge_alike
+
+# Blocks of the window that are tried; the one that decodes best is kept.
+_BLOCKS = (1, 2, 4)
+_REMEMBERED = 8
+
+
+class SubsetOptions(BaseModel):
+    """Options of the decoder ``subset``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    calibration_steps: int = Field(default=400, ge=1, description="random subsets on which certainty is calibrated")
+    rank: int = Field(default=256, ge=1, description="components of the grids")
+    latents: int = Field(default=48, ge=1, description="dimensions that units have in common")
+    draws: int = Field(default=4, ge=1, description="random subsets of each size on which the weights are fitted")
+
+
+@dataclass(frozen=True, eq=False)
+class _Subset:
+    """What is worked out once for a subset of units."""
+
+    features: torch.Tensor
+    filters: torch.Tensor
+    energy: torch.Tensor
+    regression: Regression | None
+    weights: tuple[float, float]
+
+
+class SubsetBayes(SubsetDecoder):
+    """The default decoder; see the module's text.
+
+    Attributes
+    ----------
+    posterior : SubsetPosterior
+        Over the known states.
+    latent : LatentModel
+        For what is not known.
+    basis : GridBasis
+        Of the grids; its coefficients are those of the states.
+    mixing : Mixing
+        Weights of the two, by population size.
+    blocks : int
+        Parts of the window in which spikes are counted.
+    """
+
+    kind: ClassVar[str] = "subset"
+    pooled_bins: ClassVar[int | None] = max(_BLOCKS)
+
+    def __init__(
+        self,
+        posterior: SubsetPosterior,
+        latent: LatentModel,
+        basis: GridBasis,
+        mixing: Mixing,
+        blocks: int,
+        unit_ids: list,
+        window: WindowConfig,
+    ):
+        self.posterior, self.latent, self.basis = posterior.eval(), latent, basis
+        self.mixing, self.blocks, self.unit_ids, self.window = mixing, blocks, list(unit_ids), window
+        weight = latent.model.shown / latent.model.shown.sum()
+        self._mean = weight @ basis.coefficients
+        self._known: OrderedDict[tuple[int, ...], _Subset] = OrderedDict()
+
+    # -- fitting -----------------------------------------------------------------------------------------------------------------------
+    @classmethod
+    def fit(
+        cls, data: TrainingData, options: dict[str, Any] | None = None, on_progress: OnProgress | None = None
+    ) -> "SubsetBayes":
+        """Learn from `data`; see `SubsetOptions` for the options.
+
+        Raises
+        ------
+        NeurratorError
+            An option that is not possible, or a stimulus that shows one picture only.
+        """
+        settings = _options(options)
+        report = on_progress or (lambda stage, done, total: None)
+        both = np.sort(np.concatenate([data.train, data.validation]))
+        report("finding the components of the frames", 0, 1)
+        shown = np.unique(data.frames[both])
+        basis = GridBasis.fit(_Rows(data.grids, shown), settings.rank)
+        state_of = merge_alike(basis.coefficients)
+        if int(state_of.max()) == 0:
+            raise NeurratorError(
+                "The stimulus shows one picture only, so there is nothing to decode: choose another one."
+            )
+        basis.coefficients = means_by_state(basis.coefficients, state_of)
+        frame = np.full(int(data.frames.max()) + 1, -1)
+        frame[shown] = state_of.numpy()
+        states = torch.from_numpy(frame[data.frames])
+        report("finding the components of the frames", 1, 1)
+
+        known = bool(np.isin(data.frames[data.validation], data.frames[data.train]).all())
+        learn, tune = (data.train, data.validation) if known else _every_third_showing(data)
+        counts, blocks = _best_blocks(data, learn, tune, states, basis.n_states, report)
+        posterior = SubsetPosterior(EncodingModel.fit(counts, learn, states[learn], basis.n_states))
+        if len(tune):
+            calibrate(
+                posterior, basis.coefficients, counts, tune, states[tune], settings.calibration_steps, data.seed, report
+            )
+        sharpness = posterior.sharpness.detach()
+        parts = _parts_of_states(data, both, states, basis.n_states, known)
+        mixing = _fit_mixing(data, counts, states, basis, parts, both, known, sharpness, settings, report)
+        # With sharpness and weights settled, everything is estimated again from all moments that are not tested.
+        model = EncodingModel.fit(counts, both, states[both], basis.n_states)
+        latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
+        return cls(SubsetPosterior(model, sharpness), latent, basis, mixing, blocks, data.unit_ids, data.window)
+
+    # -- decoding ----------------------------------------------------------------------------------------------------------------------
+    def _subset(self, unit_ids: list) -> _Subset:
+        positions = tuple(self.positions(unit_ids))
+        if positions not in self._known:
+            features = positions_of_features(np.array(positions), self.blocks, len(self.unit_ids))
+            weights = self.mixing.at(len(positions))
+            filters, energy = self.posterior.filters(features)
+            regression = self.latent.regression(features) if weights[1] > 0 else None
+            self._known[positions] = _Subset(features, filters, energy, regression, weights)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(positions)
+        return self._known[positions]
+
+    def _features(self, windows: np.ndarray, unit_ids: list, subset: _Subset) -> torch.Tensor:
+        self.check_windows(windows, unit_ids)
+        counts = torch.from_numpy(pooled(windows, self.blocks).astype(np.int32))
+        return block_features(counts).flatten(1) - self.posterior.grand_mean[subset.features]
+
+    @torch.inference_mode()
+    def log_posterior(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
+        """Return log p(frame | spikes) over the distinct frames of the fit: (moment, state). Parameters and errors are those of `predict`."""
+        subset = self._subset(unit_ids)
+        x = self._features(windows, unit_ids, subset)
+        return self.posterior.log_posterior(x, subset.filters, subset.energy, len(unit_ids))
+
+    @torch.inference_mode()
+    def coefficients(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
+        """Return the decoded grids' coefficients in `basis`, (moment, rank). Parameters and errors are those of `predict`."""
+        subset = self._subset(unit_ids)
+        x = self._features(windows, unit_ids, subset)
+        log_p = self.posterior.log_posterior(x, subset.filters, subset.energy, len(unit_ids))
+        known, regressed = subset.weights
+        result = self._mean + known * (log_p.exp() @ self.basis.coefficients - self._mean)
+        if subset.regression is not None:
+            result = result + regressed * (subset.regression(x) - self._mean)
+        return result
+
+    @torch.inference_mode()
+    def predict(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
+        """Return the decoded patch grids, float32 (moment, patches, width). See `SubsetDecoder.predict`."""
+        return self.basis.grids(self.coefficients(windows, unit_ids))
+
+    @property
+    def prior_grid(self) -> torch.Tensor:
+        """The mean grid, float32 (patches, width)."""
+        return self.basis.grids(self._mean[None])[0]
+
+    # -- keeping -----------------------------------------------------------------------------------------------------------------------
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Return everything that `from_state` needs."""
+        model = self.latent.model
+        tensors = {
+            "means": model.means.half(),
+            "raw": model.raw.half(),
+            "grand_mean": model.grand_mean,
+            "loadings": model.loadings,
+            "noise": model.noise,
+            "shown": model.shown,
+            "latent_loadings": self.latent.loadings,
+            "latent_rest": self.latent.rest,
+            "parts": self.latent.parts,
+            "sharpness": self.posterior.sharpness.detach(),
+            "mixing_sizes": torch.tensor(self.mixing.sizes),
+            "mixing_weights": torch.from_numpy(self.mixing.weights),
+            "grid_mean": self.basis.mean,
+            "grid_core": self.basis.core.half(),
+            "grid_channels": self.basis.channels,
+            "grid_coefficients": self.basis.coefficients,
+        }
+        return tensors, {"blocks": self.blocks}
+
+    @classmethod
+    def from_state(
+        cls, tensors: dict[str, torch.Tensor], settings: dict[str, Any], unit_ids: list, window: WindowConfig
+    ) -> "SubsetBayes":
+        """Make a decoder of what `state` returned; KeyError or ValueError where something is missing."""
+        t = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        blocks = int(settings["blocks"])
+        if t["noise"].shape[0] != blocks * len(unit_ids):
+            raise ValueError("units and model do not belong together")
+        model = EncodingModel(t["means"], t["raw"], t["grand_mean"], t["loadings"], t["noise"], t["shown"])
+        channels, mean = t["grid_channels"], t["grid_mean"]
+        shape = (len(mean) // channels.shape[1], channels.shape[1])
+        basis = GridBasis(mean, t["grid_core"], channels, t["grid_coefficients"], shape)
+        latent = LatentModel(t["latent_loadings"], t["latent_rest"], model, basis.coefficients, t["parts"])
+        mixing = Mixing(t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy())
+        return cls(SubsetPosterior(model, t["sharpness"]), latent, basis, mixing, blocks, unit_ids, window)
+
+
+class _Rows:
+    """Some rows of a memory-mapped table, read when they are asked for."""
+
+    def __init__(self, table: np.ndarray, rows: np.ndarray):
+        self._table, self._rows = table, rows
+        self.shape = (len(rows), *table.shape[1:])
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self._table[self._rows[index]]
+
+
+def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
+    """Sum the bins of windows (moment, bin, unit) in blocks of about equal length: (moment, block, unit)."""
+    if windows.shape[1] == blocks:
+        return windows
+    edges = np.linspace(0, windows.shape[1], blocks + 1).round().astype(int)
+    wide = windows.astype(np.uint16) if windows.dtype == np.uint8 else windows.astype(np.uint32)
+    return np.add.reduceat(wide, edges[:-1], axis=1)
+
+
+def _options(options: dict[str, Any] | None) -> SubsetOptions:
+    try:
+        return SubsetOptions.model_validate(options or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise NeurratorError(
+            f"The option {name} of the decoder 'subset' is not possible: {first['msg'].lower()}."
+        ) from error
+
+
+def _every_third_showing(data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
+    """Divide the training moments by showing: certainty is calibrated on frames that are known."""
+    order = np.argsort(data.frames[data.train], kind="stable")
+    frames = data.frames[data.train][order]
+    first = np.searchsorted(frames, frames)
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.arange(len(order)) - first
+    tune = number % 3 == 2
+    return data.train[~tune], data.train[tune]
+
+
+def _best_blocks(
+    data: TrainingData, learn: np.ndarray, tune: np.ndarray, states: torch.Tensor, n_states: int, report: OnProgress
+) -> tuple[np.ndarray, int]:
+    scores: dict[int, float] = {}
+    for number, blocks in enumerate(_BLOCKS):
+        report("choosing the time resolution", number, len(_BLOCKS))
+        if blocks > data.windows.shape[1] or not len(tune):
+            continue
+        counts = pooled(data.windows, blocks)
+        posterior = SubsetPosterior(EncodingModel.fit(counts, learn, states[learn], n_states))
+        features = torch.arange(blocks * counts.shape[2])
+        filters, energy = posterior.filters(features)
+        with torch.inference_mode():
+            some = tune[:: max(len(tune) // 2000, 1)]
+            x = block_features(torch.from_numpy(counts[some].astype(np.int32))).flatten(1) - posterior.grand_mean
+            log_p = posterior.log_posterior(x, filters, energy, counts.shape[2])
+            scores[blocks] = -float(torch.nn.functional.nll_loss(log_p, states[some]))
+    report("choosing the time resolution", len(_BLOCKS), len(_BLOCKS))
+    best = max(scores, key=lambda blocks: scores[blocks]) if scores else 1
+    return pooled(data.windows, best), best
+
+
+def _parts_of_states(
+    data: TrainingData, rows: np.ndarray, states: torch.Tensor, n_states: int, known: bool
+) -> torch.Tensor:
+    """Return the stretch of frames that each state belongs to: the split's own where it holds out frames, else fifths of the film."""
+    if known:
+        return torch.arange(n_states) * 5 // n_states
+    parts = torch.zeros(n_states, dtype=torch.int64)
+    parts[states[rows]] = torch.from_numpy(data.groups[rows])
+    return parts
+
+
+def _fit_mixing(
+    data: TrainingData,
+    counts: np.ndarray,
+    states: torch.Tensor,
+    basis: GridBasis,
+    parts: torch.Tensor,
+    both: np.ndarray,
+    known: bool,
+    sharpness: torch.Tensor,
+    settings: SubsetOptions,
+    report: OnProgress,
+) -> Mixing:
+    n_units = counts.shape[2]
+    rng = np.random.default_rng([data.seed, 2])
+    fit = MixingFit(sizes_up_to(n_units))
+    if known:
+        folds = [(data.train, data.validation)]
+    else:
+        of = data.groups[both]
+        folds = [(both[of != part], both[of == part]) for part in np.unique(of)]
+    for number, (learn, left) in enumerate(folds):
+        report("weighing known against new frames", number, len(folds))
+        model = EncodingModel.fit(counts, learn, states[learn], basis.n_states)
+        posterior = SubsetPosterior(model, sharpness)
+        latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
+        mean = (model.shown / model.shown.sum()) @ basis.coefficients
+        # States that were not learnt from cannot be guessed.
+        never = torch.where(model.shown > 0, 0.0, -torch.inf)
+        some = left[:: max(len(left) // 400, 1)]
+        true = basis.coefficients[states[some]] - mean
+        for size in fit.sizes:
+            for _ in range(1 if size == n_units else settings.draws):
+                units = np.sort(rng.choice(n_units, size, replace=False))
+                features = positions_of_features(units, counts.shape[1], n_units)
+                x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
+                x = x - model.grand_mean[features]
+                with torch.inference_mode():
+                    log_p = posterior.log_posterior(x, *posterior.filters(features), size) + never
+                    estimate = torch.softmax(log_p, 1) @ basis.coefficients - mean
+                    fit.add(size, estimate, latent.regression(features)(x) - mean, true)
+    report("weighing known against new frames", len(folds), len(folds))
+    return fit.result()
