@@ -10,6 +10,8 @@ _Config = TypeVar("_Config", bound=BaseModel)
 
 SplitName = Literal["held-out-repeats", "contiguous-middle", "front-only", "held-out-images", "another-movie"]
 
+DecoderKind = Literal["subset", "paper", "ridge", "cebra", "retrieval"]
+
 
 class WindowConfig(BaseModel):
     """Which spikes belong to one moment of the stimulus.
@@ -43,11 +45,11 @@ class FitConfig(BaseModel):
         default=None, description="file or folder with the frames, where the recording has none beside it"
     )
     profile: str = "tiny"
-    decoder: Literal["subset"] = "subset"
+    decoder: DecoderKind = "subset"
+    options: dict[str, Any] = Field(default={}, description="the decoder's own options")
     split: SplitName = "held-out-repeats"
     units: str | None = Field(default=None, description="pandas query on the units table")
     window: WindowConfig = WindowConfig()
-    calibration_steps: int = Field(default=400, ge=1, description="random subsets on which certainty is calibrated")
     seed: int = 0
 
 

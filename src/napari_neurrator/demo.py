@@ -87,7 +87,7 @@ def write_results(result: dict[str, Any], out: Path, seconds: float) -> None:
         info,
         None,
         True,
-        int(result["repeat"]) if info.is_held_out(int(result["repeat"])) else None,
+        int(result["repeat"]) if info.is_held_out(int(result["repeat"]), int(result["frame"])) else None,
     )
     chosen = held_out.iloc[np.linspace(0, len(held_out) - 1, _FRAMES_NARRATED).round().astype(int)]
     config = NarrateConfig(recording="sample", decoder=result["decoder"], unit_ids=result["unit_ids"], held_out=True)

@@ -8,22 +8,31 @@ from hypothesis import strategies as st
 
 from napari_neurrator.decoding.basis import GridBasis
 from napari_neurrator.decoding.bayes import EncodingModel, SubsetPosterior, block_features
-from napari_neurrator.decoding.calibration import calibrate, random_subset
-from napari_neurrator.decoding.fit import merge_alike
+from napari_neurrator.decoding.calibration import calibrate, positions_of_features, random_subset
+from napari_neurrator.decoding.states import merge_alike
 
 
 def session(rng, n_units=24, n_states=12, repeats=20, tuned=True):
     """Counts of Poisson units, half of them tuned, (moment, bin, unit), and the states shown."""
     rates = rng.gamma(2.0, 2.0, size=(n_states, n_units)) if tuned else np.full((n_states, n_units), 4.0)
     states = np.tile(np.arange(n_states), repeats)
-    counts = rng.poisson(rates[states][:, None] / 4, size=(len(states), 4, n_units))
-    return torch.tensor(counts), torch.tensor(states)
+    counts = rng.poisson(rates[states][:, None] / 2, size=(len(states), 2, n_units))
+    return counts.astype(np.uint8), torch.tensor(states)
+
+
+def features_of(counts, units):
+    return block_features(torch.from_numpy(counts[:, :, np.asarray(units)].astype(np.int32))).flatten(1)
+
+
+def log_posterior(posterior, counts, units):
+    units = np.asarray(units)
+    return posterior(features_of(counts, units), positions_of_features(units, counts.shape[1], counts.shape[2]), len(units))
 
 
 @pytest.fixture(scope="module")
 def fitted():
     counts, states = session(np.random.default_rng(0))
-    model = EncodingModel.fit(block_features(counts, 2), states, 12)
+    model = EncodingModel.fit(counts, np.arange(len(counts)), states, 12)
     return SubsetPosterior(model).eval(), counts, states
 
 
@@ -31,14 +40,14 @@ def fitted():
 @settings(max_examples=25, deadline=None)
 def test_any_subset_is_the_dense_gaussian_posterior(fitted, seed, size):
     posterior, counts, _ = fitted
-    units = torch.tensor(np.sort(np.random.default_rng(seed).choice(24, size, replace=False)))
-    features = block_features(counts[:5], 2)[:, :, units]
+    units = np.sort(np.random.default_rng(seed).choice(24, size, replace=False))
+    features = positions_of_features(units, 2, 24)
     with torch.inference_mode():
-        log_p = posterior(features, units).double()
-        x = (features - posterior.grand_mean[:, units]).flatten(1).double()
-        means = posterior.means[:, :, units].flatten(1).double()
-        loadings = posterior.loadings[:, units].flatten(0, 1).double()
-        sigma = loadings @ loadings.T + torch.diag(posterior.noise[:, units].flatten().double())
+        log_p = log_posterior(posterior, counts[:5], units).double()
+        x = (features_of(counts[:5], units) - posterior.grand_mean[features]).double()
+        means = posterior.means[:, features].double()
+        loadings = posterior.loadings[features].double()
+        sigma = loadings @ loadings.T + torch.diag(posterior.noise[features].double())
         distance = torch.stack([((x - m) @ torch.linalg.inv(sigma) * (x - m)).sum(1) for m in means], dim=1)
         information = (means @ torch.linalg.inv(sigma) * means).sum(1).mean()
         tau = posterior.temperature(size, information.float()).double()

@@ -128,7 +128,7 @@ def fake_decoder(unit_ids, held_out=(3,)):
         stimulus="natural_movie_one",
         config=None,
         metrics={"patch_cosine": 0.71, "prior_cosine": 0.44, "frame_accuracy": 0.83, "chance": 0.002},
-        is_held_out=lambda repeat: repeat in held_out,
+        is_held_out=lambda repeat, frame: repeat in held_out,
     )
 
 

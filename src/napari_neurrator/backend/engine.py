@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..concepts.dictionary import load_dictionary
 from ..concepts.ranking import UsualActivation, concept_totals, top_concepts
-from ..decoding.decoder import Decoder
+from ..decoding.store import StoredDecoder
 from ..decoding.fit import fit_decoder
 from ..errors import NeurratorError, Stopped
 from ..language.narrator import LanguageModel
@@ -23,8 +23,6 @@ from . import protocol as p
 
 Emit = Callable[[p.Event], None]
 ShouldStop = Callable[[], bool]
-# Frames that are embedded to learn how active each concept usually is in a session.
-_BASELINE_FRAMES = 96
 _BATCH = 32
 
 
@@ -58,7 +56,7 @@ class _Models:
 class _Fitted:
     """A decoder and what was worked out from it."""
 
-    decoder: Decoder
+    stored: StoredDecoder
     stamp: int
     usual_activation: UsualActivation | None = None
     prior_sentences: dict[str | None, str] = field(default_factory=dict)
@@ -111,8 +109,8 @@ class Engine:
 
     def _narrate(self, request: p.NarrationRequest, emit: Emit, should_stop: ShouldStop) -> None:
         fitted = self._decoder(request.decoder)
-        models = self._models_of(fitted.decoder.info.profile)
-        if fitted.decoder.info.patch_space != models.patch_space:
+        models = self._models_of(fitted.stored.info.profile)
+        if fitted.stored.info.patch_space != models.patch_space:
             raise NeurratorError(
                 f"The decoder in {request.decoder} was fitted on another version of the profile {models.profile.name!r}: fit it again."
             )
@@ -126,7 +124,7 @@ class Engine:
             if should_stop():
                 raise Stopped
             part = slice(start, min(start + _BATCH, len(windows)))
-            grids = fitted.decoder.predict(windows[part], request.unit_ids)
+            grids = fitted.stored.decoder.predict(windows[part], request.unit_ids)
             if "concepts" in request.want and request.n_concepts and models.dictionary is not None:
                 self._emit_concepts(request, emit, fitted, models, grids, start)
             if frames is not None and "patches" in request.want:
@@ -181,7 +179,7 @@ class Engine:
     ) -> None:
         true = self._true_grids(models, frames)
         cosine = F.cosine_similarity(grids, true, dim=-1)
-        prior = F.cosine_similarity(fitted.decoder.prior_grid[None], true, dim=-1)
+        prior = F.cosine_similarity(fitted.stored.decoder.prior_grid[None], true, dim=-1)
         for number in range(len(grids)):
             emit(
                 p.Patches(
@@ -244,18 +242,15 @@ class Engine:
     def _prior_sentence(self, fitted: _Fitted, models: _Models, question: str | None, length: int) -> str:
         if question not in fitted.prior_sentences:
             fitted.prior_sentences[question] = models.language.narrate(
-                fitted.decoder.prior_grid[None], question, length
+                fitted.stored.decoder.prior_grid[None], question, length
             )[0]
         return fitted.prior_sentences[question]
 
     def _usual_activation(self, fitted: _Fitted, models: _Models) -> UsualActivation:
         if fitted.usual_activation is None:
-            coefficients = fitted.decoder.basis.coefficients
-            n = min(_BASELINE_FRAMES, len(coefficients))
-            chosen = torch.linspace(0, len(coefficients) - 1, n).round().long()
             totals = [
-                concept_totals(models.dictionary, models.dictionary.encode(fitted.decoder.basis.grids(part)))
-                for part in coefficients[chosen].split(8)
+                concept_totals(models.dictionary, models.dictionary.encode(part))
+                for part in fitted.stored.typical_grids.split(8)
             ]
             fitted.usual_activation = UsualActivation.of(torch.cat(totals))
         return fitted.usual_activation
@@ -270,14 +265,14 @@ class Engine:
         stamp = file.stat().st_mtime_ns if file.is_file() else 0
         known = self._decoders.get(folder)
         if known is None or known.stamp != stamp:
-            known = self._decoders[folder] = _Fitted(Decoder.load(folder), stamp)
+            known = self._decoders[folder] = _Fitted(StoredDecoder.load(folder), stamp)
         return known
 
     def warm_up(self, decoder: str) -> None:
         """Load everything that a narration with this decoder needs."""
         fitted = self._decoder(decoder)
-        models = self._models_of(fitted.decoder.info.profile)
+        models = self._models_of(fitted.stored.info.profile)
         if models.dictionary is not None:
             self._usual_activation(fitted, models)
-        models.language.narrate(fitted.decoder.prior_grid[None], None, 2)
+        models.language.narrate(fitted.stored.decoder.prior_grid[None], None, 2)
         _ = models.tower

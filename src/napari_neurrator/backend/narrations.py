@@ -85,7 +85,7 @@ def choose_moments(
     if spec and spec != "all":
         chosen = chosen[chosen["frame"].isin(parse_frames(spec))]
     if held_out:
-        chosen = chosen[[info.is_held_out(int(r)) for r in chosen["repeat"]]]
+        chosen = chosen[[info.is_held_out(int(r), int(f)) for r, f in zip(chosen["repeat"], chosen["frame"], strict=True)]]
     if repeat is not None:
         chosen = chosen[chosen["repeat"] == repeat]
     if chosen.empty:
@@ -226,7 +226,7 @@ def narrate_moments(
                 presentation=int(row.presentation),
                 repeat=int(row.repeat),
                 start_time=float(row.start_time),
-                held_out=info.is_held_out(int(row.repeat)),
+                held_out=info.is_held_out(int(row.repeat), int(row.frame)),
                 reference=sentences[number].reference,
                 prior=sentences[number].prior,
                 concepts=[

@@ -13,8 +13,19 @@ def fit(
         str,
         typer.Option(help="Which frozen models: a name that 'neurrator models list' prints, or a folder."),
     ] = "tiny",
-    decoder: Annotated[str, typer.Option(help="Kind of decoder.")] = "subset",
-    split: Annotated[str, typer.Option(help="What is held out from fitting.")] = "held-out-repeats",
+    decoder: Annotated[
+        str, typer.Option(help="Kind of decoder: subset (the default), paper, ridge, cebra, retrieval.")
+    ] = "subset",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="The decoder's own option, as name=value; may be given several times.", metavar="NAME=VALUE"),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="What is held out from fitting: held-out-repeats, contiguous-middle, front-only, held-out-images, another-movie."
+        ),
+    ] = "held-out-repeats",
     units: Annotated[
         str | None,
         typer.Option(help="Query on the units table, for example 'region == \"VISp\" and y_um > 800'."),
@@ -32,16 +43,36 @@ def fit(
     from .progress import progress_bars, show_sample_being_made
 
     config = validated(
-        FitConfig, recording=recording, stimulus=stimulus, frames=frames, profile=profile, decoder=decoder, split=split, units=units,
+        FitConfig, recording=recording, stimulus=stimulus, frames=frames, profile=profile, decoder=decoder,
+        options=_options(option or []), split=split, units=units,
         window=WindowConfig(lag_s=lag), seed=seed,
     )  # fmt: skip
     show_sample_being_made(recording)
     with progress_bars() as report:
         info = fit_decoder(config, out, report)
     scores = info.metrics
-    print(
-        f"Decoder of {len(info.unit_ids)} units written to {out}.\n"
-        f"On {scores['moments']:.0f} held-out showings: the likeliest frame is the one shown in {scores['frame_accuracy']:.1%} "
-        f"(chance {scores['chance']:.1%}); cosine of decoded and true patches {scores['patch_cosine']:.3f} "
-        f"(the mean grid reaches {scores['prior_cosine']:.3f})."
-    )
+    print(f"Decoder of {len(info.unit_ids)} units written to {out}.")
+    if scores:
+        print(
+            f"On {scores['moments']:.0f} moments that were held out ({config.split}): the decoded grid lies nearest to that of the frame shown, "
+            f"among {scores['pool']:.0f}, in {scores['frame_accuracy']:.1%} (chance {scores['chance']:.1%}); cosine of decoded and true patches "
+            f"{scores['patch_cosine']:.3f} (the mean grid reaches {scores['prior_cosine']:.3f})."
+        )
+
+
+def _options(given: list[str]) -> dict[str, object]:
+    """Read ``name=value`` pairs; a value that is JSON is taken as such, else as text."""
+    import json
+
+    from ..errors import NeurratorError
+
+    options: dict[str, object] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise NeurratorError(f"--option {pair!r} cannot be read: write it as name=value.")
+        try:
+            options[name.strip()] = json.loads(value)
+        except ValueError:
+            options[name.strip()] = value
+    return options

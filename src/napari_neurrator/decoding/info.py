@@ -1,7 +1,9 @@
 """What a fitted decoder says of itself, readable without torch."""
 
 import json
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,7 +12,7 @@ from ..errors import NeurratorError
 from ..paths import cache_folder
 from .splits import is_held_out
 
-FORMAT = 1
+FORMAT = 2
 
 
 class DecoderInfo(BaseModel):
@@ -28,6 +30,8 @@ class DecoderInfo(BaseModel):
     unit_ids: list[int | str]
     grid: tuple[int, int]
     config: FitConfig
+    test_frames: list[int] = []
+    settings: dict[str, Any] = {}
     metrics: dict[str, float]
 
     @property
@@ -35,9 +39,13 @@ class DecoderInfo(BaseModel):
         """The window that the decoder was fitted with."""
         return self.config.window
 
-    def is_held_out(self, repeat: int) -> bool:
-        """Tell whether this showing of a frame was kept out of fitting."""
-        return is_held_out(repeat)
+    def is_held_out(self, repeat: int, frame: int) -> bool:
+        """Tell whether this showing (0 is the first) of a frame was kept out of fitting."""
+        return is_held_out(self.config.split, repeat, frame, self._held_frames)
+
+    @cached_property
+    def _held_frames(self) -> frozenset[int]:
+        return frozenset(self.test_frames)
 
     def positions(self, unit_ids: list) -> list[int]:
         """Return where units stand in the decoder.

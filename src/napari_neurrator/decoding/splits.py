@@ -57,7 +57,7 @@ class Split:
     test_frames: np.ndarray
 
 
-def is_held_out(name: SplitName, repeat: int, frame: int, test_frames: "set[int] | list[int]") -> bool:
+def is_held_out(name: SplitName, repeat: int, frame: int, test_frames: frozenset[int]) -> bool:
     """Tell whether a split keeps this showing (0 is the first) of this frame out of fitting."""
     return repeat % _CYCLE == _TEST if name == "held-out-repeats" else frame in test_frames
 

@@ -88,9 +88,10 @@ def drive_demo(
             raise NeurratorError(session.error)
         if session.decoder is None:
             raise NeurratorError("There is no decoder for this recording; fit one first.")
+        first = frame if frame is not None else int(0.4 * session.stimulus.n_frames)
         shown = range(session.moments.n_repeats)  # type: ignore[union-attr]
-        session.repeat = next((r for r in shown if session.decoder.is_held_out(r)), 0)
-        session.frame = frame if frame is not None else int(0.4 * session.stimulus.n_frames)
+        session.repeat = next((r for r in shown if session.decoder.is_held_out(r, first)), 0)
+        session.frame = first
         workspace.layers.look()
         mouse.settle(300)
 

@@ -179,7 +179,7 @@ class Session:
     @property
     def held_out(self) -> bool | None:
         """Whether the decoder has never seen this showing; None where there is no decoder."""
-        return None if self.decoder is None else bool(self.decoder.is_held_out(self.repeat))
+        return None if self.decoder is None else bool(self.decoder.is_held_out(self.repeat, self.frame))
 
     def key(self) -> ResultKey | None:
         """Return what a narration of the present state would be filed under, or None if there is nothing to narrate."""

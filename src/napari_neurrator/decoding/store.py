@@ -1,0 +1,93 @@
+"""Decoders in folders: ``decoder.safetensors`` and ``decoder.json``."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import NeurratorError
+from .info import DecoderInfo, decoder_info
+from .interface import SubsetDecoder
+from .kinds import decoder_class
+
+_TYPICAL = "typical_grids"
+
+
+class StoredDecoder:
+    """A decoder with its description.
+
+    Attributes
+    ----------
+    info : DecoderInfo
+        Units, profile, configuration, split, scores.
+    decoder : SubsetDecoder
+        Decodes.
+    typical_grids : torch.Tensor
+        True grids of some frames that it was fitted on, evenly chosen: what concepts are usual. float32 (frame, patches, width).
+    """
+
+    def __init__(self, info: DecoderInfo, decoder: SubsetDecoder, typical_grids: torch.Tensor):
+        self.info, self.decoder, self.typical_grids = info, decoder, typical_grids
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder; a decoder that was there is replaced at once or not at all.
+
+        Raises
+        ------
+        NeurratorError
+            The folder holds something else than a decoder.
+        """
+        folder = Path(folder).expanduser()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if (
+            folder.exists()
+            and not (folder / "decoder.json").is_file()
+            and (not folder.is_dir() or any(folder.iterdir()))
+        ):
+            raise NeurratorError(
+                f"{folder} exists and holds something else than a decoder: give another place for --out."
+            )
+        tensors, settings = self.decoder.state()
+        info = self.info.model_copy(update={"settings": settings})
+        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            tensors = {**tensors, _TYPICAL: self.typical_grids.half()}
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, made / "decoder.safetensors")
+            (made / "decoder.json").write_text(info.model_dump_json(indent=1), encoding="utf-8")
+            made.chmod(0o755)
+            if folder.exists():
+                old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old-"))
+                os.replace(folder, old / "decoder")
+                os.replace(made, folder)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(made, folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "StoredDecoder":
+        """Read a decoder's folder.
+
+        Raises
+        ------
+        NeurratorError
+            There is none, or it is damaged.
+        """
+        info = decoder_info(folder)
+        file = Path(folder).expanduser() / "decoder.safetensors"
+        try:
+            tensors = load_file(file)
+            typical = tensors.pop(_TYPICAL).float()
+            decoder = decoder_class(info.kind).from_state(tensors, info.settings, info.unit_ids, info.window)
+            if tuple(decoder.prior_grid.shape) != info.grid:
+                raise ValueError("the grids have another shape")
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise NeurratorError(
+                f"The decoder in {folder} is damaged: decoder.safetensors cannot be read or does not belong to decoder.json; fit it again."
+            ) from error
+        return cls(info, decoder, typical)
