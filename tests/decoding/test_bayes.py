@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_neurrator.decoding.basis import GridBasis
-from napari_neurrator.decoding.bayes import EncodingModel, SubsetPosterior, block_features
+from napari_neurrator.decoding.bayes import EncodingModel, SubsetPosterior, _shared_part, block_features
 from napari_neurrator.decoding.calibration import calibrate, positions_of_features, random_subset
 from napari_neurrator.decoding.states import merge_alike
 
@@ -58,22 +58,19 @@ def test_any_subset_is_the_dense_gaussian_posterior(fitted, seed, size):
 def test_more_units_know_more(fitted):
     posterior, *_ = fitted
     counts, states = session(np.random.default_rng(0))
-    right = []
-    for n in (1, 4, 24):
-        units = torch.arange(n)
-        with torch.inference_mode():
-            right.append(
-                float((posterior(block_features(counts, 2)[:, :, units], units).argmax(1) == states).float().mean())
-            )
+    with torch.inference_mode():
+        right = [
+            float((log_posterior(posterior, counts, range(n)).argmax(1) == states).float().mean()) for n in (1, 4, 24)
+        ]
     assert right[0] < right[1] < right[2]
     assert right[2] > 0.9
 
 
 def test_units_that_ignore_the_stimulus_decode_to_the_prior():
     counts, states = session(np.random.default_rng(1), tuned=False)
-    posterior = SubsetPosterior(EncodingModel.fit(block_features(counts, 2), states, 12)).eval()
+    posterior = SubsetPosterior(EncodingModel.fit(counts, np.arange(len(counts)), states, 12)).eval()
     with torch.inference_mode():
-        p = posterior(block_features(session(np.random.default_rng(2), tuned=False)[0], 2), torch.arange(24)).exp()
+        p = log_posterior(posterior, session(np.random.default_rng(2), tuned=False)[0], range(24)).exp()
     assert float(p.max()) < 0.3
 
 
@@ -82,18 +79,27 @@ def test_the_decoded_certainty_is_honest_on_new_showings():
     rates = rng.gamma(2.0, 1.0, size=(8, 16))
     gain = rng.gamma(8, 1 / 8, size=(8 * 60, 1, 1))  # shared by all units: naive decoders become too sure
     states = torch.tensor(np.tile(np.arange(8), 60))
-    counts = torch.tensor(rng.poisson(rates[states][:, None] * gain, size=(480, 1, 16)))
-    features = block_features(counts, 1)
-    basis = GridBasis.fit(rng.normal(size=(8, 4, 6)).astype(np.float32))
-    train, held, test = slice(0, 200), slice(200, 300), slice(300, 480)
-    posterior = SubsetPosterior(EncodingModel.fit(features[train], states[train], 8))
-    calibrate(posterior, basis, features[held], states[held], steps=150)
+    counts = rng.poisson(rates[states][:, None] * gain, size=(480, 1, 16)).astype(np.uint8)
+    coefficients = GridBasis.fit(rng.normal(size=(8, 4, 6)).astype(np.float32)).coefficients
+    train, held, test = np.arange(200), np.arange(200, 300), np.arange(300, 480)
+    posterior = SubsetPosterior(EncodingModel.fit(counts, train, states[train], 8))
+    calibrate(posterior, coefficients, counts, held, states[held], steps=150)
     with torch.inference_mode():
         for n in (2, 16):
-            units = torch.arange(n)
-            p = posterior(features[test][:, :, units], units).exp()
+            p = log_posterior(posterior, counts[test], range(n)).exp()
             sure, right = float(p.max(1).values.mean()), float((p.argmax(1) == states[test]).float().mean())
             assert sure == pytest.approx(right, abs=0.12)
+
+
+def test_shared_noise_is_found_and_independent_noise_is_not():
+    rng = np.random.default_rng(5)
+    true = rng.normal(size=(40, 2)) * 0.6
+    noise = rng.normal(size=(4000, 2)) @ true.T + rng.normal(size=(4000, 40))
+    noise /= noise.std(0)
+    scaled = true / np.sqrt((true**2).sum(1) + 1)[:, None]
+    found = _shared_part(torch.tensor(noise, dtype=torch.float32), 6).numpy()
+    np.testing.assert_allclose(found @ found.T, scaled @ scaled.T, atol=0.12)
+    assert _shared_part(torch.tensor(rng.normal(size=(4000, 40)), dtype=torch.float32), 6).abs().max() == 0
 
 
 def test_random_subsets_run_from_one_unit_to_all():
@@ -107,10 +113,10 @@ def test_random_subsets_run_from_one_unit_to_all():
 def test_basis_keeps_squared_errors_and_rebuilds_grids():
     rng = np.random.default_rng(0)
     table = (rng.normal(size=(30, 5)) @ rng.normal(size=(5, 12 * 7))).reshape(30, 12, 7).astype(np.float16)
-    basis = GridBasis.fit(table, chunk=7)
+    basis = GridBasis.fit(table)
     rebuilt = basis.grids(basis.coefficients)
     np.testing.assert_allclose(rebuilt.numpy(), table.astype(np.float32), atol=0.05)
-    gram = basis.components @ basis.components.T
+    gram = basis.core @ basis.core.T
     torch.testing.assert_close(gram, torch.eye(len(gram)), atol=1e-3, rtol=0)
     a, b = basis.coefficients[3], basis.coefficients[9]
     exact = (rebuilt[3] - rebuilt[9]).square().sum()
@@ -122,3 +128,12 @@ def test_frames_that_look_the_same_are_one_state():
     pictures = torch.tensor(rng.normal(size=(3, 6)), dtype=torch.float32)
     shown = pictures[[0, 1, 0, 2, 1]] + 1e-4 * torch.tensor(rng.normal(size=(5, 6)), dtype=torch.float32)
     assert merge_alike(shown).tolist() == [0, 1, 0, 2, 1]
+
+
+def test_a_wide_model_is_kept_in_fewer_channels():
+    rng = np.random.default_rng(0)
+    table = (rng.normal(size=(20, 6, 30)) @ rng.normal(size=(30, 400)) + 0.001 * rng.normal(size=(20, 6, 400))).astype(np.float16)
+    basis = GridBasis.fit(table)
+    assert basis.channels.shape == (30, 400)
+    cosine = torch.cosine_similarity(basis.grids(basis.coefficients), torch.from_numpy(table.astype(np.float32)), dim=-1)
+    assert float(cosine.min()) > 0.999

@@ -9,9 +9,8 @@ import torch
 
 from napari_neurrator.config import FitConfig
 from napari_neurrator.decoding import decoder_info
-from napari_neurrator.decoding.decoder import Decoder
 from napari_neurrator.decoding.fit import fit_decoder
-from napari_neurrator.decoding.splits import is_held_out, split_moments
+from napari_neurrator.decoding.store import StoredDecoder
 from napari_neurrator.decoding.windows import spike_windows
 from napari_neurrator.errors import NeurratorError, Stopped
 from napari_neurrator.recording import moments, open_recording, open_stimulus
@@ -20,10 +19,10 @@ from napari_neurrator.recording import moments, open_recording, open_stimulus
 @pytest.fixture(scope="module")
 def held_out(small_sample, small_decoder):
     recording = open_recording(small_sample)
-    decoder = Decoder.load(small_decoder)
+    stored = StoredDecoder.load(small_decoder)
     stimulus, name = open_stimulus(recording, "natural_movie_one")
     table = moments(recording, name, stimulus)
-    return recording, decoder, table[table["repeat"] == 4]
+    return recording, stored, table[table["repeat"] == 4]
 
 
 def test_the_decoder_names_units_profile_and_config(small_sample, small_decoder):
@@ -37,16 +36,16 @@ def test_the_decoder_names_units_profile_and_config(small_sample, small_decoder)
 
 
 def test_more_units_decode_closer_and_ca1_stays_at_the_prior(held_out, tower):
-    recording, decoder, table = held_out
+    recording, stored, table = held_out
     table = table.iloc[::9]
     stimulus, _ = open_stimulus(recording, "natural_movie_one")
     true = tower.grids(stimulus.frames(table["frame"]))
 
     def cosine(units):
-        decoded = decoder.predict(spike_windows(recording, table, decoder.info.window, units), units)
+        decoded = stored.decoder.predict(spike_windows(recording, table, stored.info.window, units), units)
         return float(torch.nn.functional.cosine_similarity(decoded, true, dim=-1).mean())
 
-    prior = float(torch.nn.functional.cosine_similarity(decoder.prior_grid[None], true, dim=-1).mean())
+    prior = float(torch.nn.functional.cosine_similarity(stored.decoder.prior_grid[None], true, dim=-1).mean())
     visual = recording.select_units('region != "CA1"')
     few = [cosine(visual[i::12][:5]) for i in range(6)]
     assert prior < np.mean(few) < cosine(visual)
@@ -54,32 +53,32 @@ def test_more_units_decode_closer_and_ca1_stays_at_the_prior(held_out, tower):
 
 
 def test_units_may_come_in_any_order(held_out):
-    recording, decoder, table = held_out
+    recording, stored, table = held_out
     units = recording.unit_ids[:20]
     table = table.iloc[:3]
-    one = decoder.predict(spike_windows(recording, table, decoder.info.window, units), units)
+    one = stored.decoder.predict(spike_windows(recording, table, stored.info.window, units), units)
     shuffled = units[::-1]
-    two = decoder.predict(spike_windows(recording, table, decoder.info.window, shuffled), shuffled)
+    two = stored.decoder.predict(spike_windows(recording, table, stored.info.window, shuffled), shuffled)
     torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
 
 
 def test_saving_and_loading_keeps_the_answer(held_out, tmp_path):
-    recording, decoder, table = held_out
+    recording, stored, table = held_out
     units = recording.unit_ids[10:40]
-    windows = spike_windows(recording, table.iloc[:4], decoder.info.window, units)
-    decoder.save(tmp_path / "copy")
-    torch.testing.assert_close(Decoder.load(tmp_path / "copy").predict(windows, units), decoder.predict(windows, units))
+    windows = spike_windows(recording, table.iloc[:4], stored.info.window, units)
+    stored.save(tmp_path / "copy")
+    torch.testing.assert_close(StoredDecoder.load(tmp_path / "copy").decoder.predict(windows, units), stored.decoder.predict(windows, units))
 
 
 def test_unknown_units_and_wrong_windows_are_refused(held_out):
-    recording, decoder, _ = held_out
+    recording, stored, _ = held_out
     windows = np.zeros((1, 20, 1), dtype=np.uint8)
     with pytest.raises(NeurratorError, match="fitted on"):
-        decoder.predict(windows, [123])
+        stored.decoder.predict(windows, [123])
     with pytest.raises(NeurratorError, match="at least one"):
-        decoder.predict(np.zeros((1, 20, 0), dtype=np.uint8), [])
+        stored.decoder.predict(np.zeros((1, 20, 0), dtype=np.uint8), [])
     with pytest.raises(NeurratorError, match="expects"):
-        decoder.predict(np.zeros((1, 7, 1), dtype=np.uint8), recording.unit_ids[:1])
+        stored.decoder.predict(np.zeros((1, 7, 1), dtype=np.uint8), recording.unit_ids[:1])
 
 
 @pytest.mark.parametrize("damage", ["no json", "bad json", "future", "cut weights", "no weights"])
@@ -97,7 +96,7 @@ def test_damaged_decoders_are_one_sentence(small_decoder, tmp_path, damage):
     else:
         (folder / "decoder.safetensors").unlink()
     with pytest.raises(NeurratorError, match="decoder"):
-        Decoder.load(folder)
+        StoredDecoder.load(folder)
 
 
 def test_stopping_a_fit_leaves_nothing(small_sample, tmp_path):
@@ -115,20 +114,3 @@ def test_a_folder_with_something_else_is_not_overwritten(held_out, tmp_path):
     with pytest.raises(NeurratorError, match="something else"):
         held_out[1].save(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
-
-
-def test_the_split_is_disjoint_and_by_showing(held_out):
-    recording, _, _ = held_out
-    stimulus, name = open_stimulus(recording, "natural_movie_one")
-    table = moments(recording, name, stimulus)
-    split = split_moments(table, "held-out-repeats")
-    parts = [set(part.tolist()) for part in (split.train, split.calibration, split.test)]
-    assert sum(map(len, parts)) == len(set().union(*parts)) == len(table)
-    assert all(is_held_out(r) for r in table.iloc[split.test]["repeat"])
-    assert not any(is_held_out(r) for r in table.iloc[split.train]["repeat"])
-
-
-def test_too_few_showings_are_refused(held_out):
-    _, _, table = held_out
-    with pytest.raises(NeurratorError, match="at least 5"):
-        split_moments(table.assign(repeat=0), "held-out-repeats")
