@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from napari_neurrator.decoding.baselines import BASELINES, baseline_class
-from napari_neurrator.decoding.baselines.counts import Rows, UnitScale, mean_grid, pooled
+from napari_neurrator.decoding.baselines.counts import UnitScale, mean_grid, pooled
 from napari_neurrator.decoding.basis import GridBasis
+from napari_neurrator.decoding.rows import Rows
 from napari_neurrator.errors import NeurratorError, Stopped
 
 from .baselines_data import SMALL, asked, cosine, prior_cosine, session, through_a_file
@@ -168,7 +169,7 @@ def test_pooling_keeps_every_spike():
 def test_rows_of_a_table_are_a_basis_of_those_rows_alone():
     grids = np.random.default_rng(0).normal(size=(9, 4, 5)).astype(np.float16)
     rows = np.array([1, 4, 5, 8])
-    some, same = GridBasis.fit(Rows(grids, rows), chunk=3), GridBasis.fit(grids[rows], chunk=3)
+    some, same = GridBasis.fit(Rows(grids, rows)), GridBasis.fit(grids[rows])
     torch.testing.assert_close(some.mean, same.mean)
     torch.testing.assert_close(some.grids(some.coefficients), same.grids(same.coefficients))
 

@@ -26,7 +26,9 @@ def features_of(counts, units):
 
 def log_posterior(posterior, counts, units):
     units = np.asarray(units)
-    return posterior(features_of(counts, units), positions_of_features(units, counts.shape[1], counts.shape[2]), len(units))
+    return posterior(
+        features_of(counts, units), positions_of_features(units, counts.shape[1], counts.shape[2]), len(units)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_any_subset_is_the_dense_gaussian_posterior(fitted, seed, size):
     with torch.inference_mode():
         log_p = log_posterior(posterior, counts[:5], units).double()
         x = (features_of(counts[:5], units) - posterior.grand_mean[features]).double()
-        means = posterior.means[:, features].double()
+        means = posterior.means[features].T.double()
         loadings = posterior.loadings[features].double()
         sigma = loadings @ loadings.T + torch.diag(posterior.noise[features].double())
         distance = torch.stack([((x - m) @ torch.linalg.inv(sigma) * (x - m)).sum(1) for m in means], dim=1)
@@ -132,8 +134,12 @@ def test_frames_that_look_the_same_are_one_state():
 
 def test_a_wide_model_is_kept_in_fewer_channels():
     rng = np.random.default_rng(0)
-    table = (rng.normal(size=(20, 6, 30)) @ rng.normal(size=(30, 400)) + 0.001 * rng.normal(size=(20, 6, 400))).astype(np.float16)
+    table = (rng.normal(size=(20, 6, 30)) @ rng.normal(size=(30, 400)) + 0.001 * rng.normal(size=(20, 6, 400))).astype(
+        np.float16
+    )
     basis = GridBasis.fit(table)
     assert basis.channels.shape == (30, 400)
-    cosine = torch.cosine_similarity(basis.grids(basis.coefficients), torch.from_numpy(table.astype(np.float32)), dim=-1)
+    cosine = torch.cosine_similarity(
+        basis.grids(basis.coefficients), torch.from_numpy(table.astype(np.float32)), dim=-1
+    )
     assert float(cosine.min()) > 0.999

@@ -67,7 +67,9 @@ def test_saving_and_loading_keeps_the_answer(held_out, tmp_path):
     units = recording.unit_ids[10:40]
     windows = spike_windows(recording, table.iloc[:4], stored.info.window, units)
     stored.save(tmp_path / "copy")
-    torch.testing.assert_close(StoredDecoder.load(tmp_path / "copy").decoder.predict(windows, units), stored.decoder.predict(windows, units))
+    torch.testing.assert_close(
+        StoredDecoder.load(tmp_path / "copy").decoder.predict(windows, units), stored.decoder.predict(windows, units)
+    )
 
 
 def test_unknown_units_and_wrong_windows_are_refused(held_out):

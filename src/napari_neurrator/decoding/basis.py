@@ -1,9 +1,12 @@
 """An orthonormal basis of the patch grids of a session: few numbers a frame instead of hundreds of thousands."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+from .rows import Rows
 
 # Frames that the components are found from: a film's neighbouring frames hold little more.
 _FRAMES = 1024
@@ -51,7 +54,7 @@ class GridBasis:
         return self.mean.unflatten(-1, self.shape) + deviation
 
     @classmethod
-    def fit(cls, grids: np.ndarray, rank: int = 256) -> "GridBasis":
+    def fit(cls, grids: np.ndarray | Rows, rank: int = 256) -> "GridBasis":
         """Find the principal components of a table of grids.
 
         Reads some rows at a time, so that the table (float16 (state, patches, width), memory-mapped) is never held whole.
@@ -63,6 +66,7 @@ class GridBasis:
         rank : int
             Components to keep at most; those that carry less than 1e-6 of the variance are dropped.
         """
+        grids = grids if isinstance(grids, Rows) else Rows(grids)
         n, patches, width = grids.shape
         some = np.unique(np.linspace(0, n - 1, min(n, _FRAMES)).round().astype(np.int64))
         mean = torch.zeros(patches, width)
@@ -85,7 +89,7 @@ class GridBasis:
         return cls(mean.flatten(), core, channels, coefficients, (patches, width))
 
 
-def _channels(grids: np.ndarray, rows: np.ndarray, mean: torch.Tensor) -> torch.Tensor:
+def _channels(grids: Rows, rows: np.ndarray, mean: torch.Tensor) -> torch.Tensor:
     """Return an orthonormal basis of the patches' vectors (channel, width): all of them where the model is narrow."""
     width = grids.shape[2]
     if width <= _CHANNELS:
@@ -101,8 +105,8 @@ def _channels(grids: np.ndarray, rows: np.ndarray, mean: torch.Tensor) -> torch.
     return vectors[:, :n].T.float().contiguous()
 
 
-def _rows(grids: np.ndarray, rows: np.ndarray):  # type: ignore[no-untyped-def]
+def _rows(grids: Rows, rows: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]:
     """Yield (places among `rows`, float32 grids), some at a time."""
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
-        yield slice(start, start + len(part)), torch.from_numpy(np.asarray(grids[part], dtype=np.float32))
+        yield slice(start, start + len(part)), torch.from_numpy(grids[part].astype(np.float32))

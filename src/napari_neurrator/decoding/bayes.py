@@ -149,7 +149,8 @@ class SubsetPosterior(nn.Module):
 
     def __init__(self, model: EncodingModel, sharpness: torch.Tensor | None = None):
         super().__init__()
-        self.register_buffer("means", model.means)
+        # By feature, so that those of a subset lie side by side.
+        self.register_buffer("means", model.means.T.contiguous())
         self.register_buffer("grand_mean", model.grand_mean)
         self.register_buffer("loadings", model.loadings)
         self.register_buffer("noise", model.noise)
@@ -157,7 +158,7 @@ class SubsetPosterior(nn.Module):
         self.sharpness = nn.Parameter(torch.tensor([-0.3, 0.0, 0.0]) if sharpness is None else sharpness.clone())
 
     def filters(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what a subset's features are multiplied with to give log-likelihoods, and what is subtracted.
+        r"""Return what a subset's features are multiplied with to give log-likelihoods, and what is subtracted.
 
         Parameters
         ----------
@@ -167,11 +168,11 @@ class SubsetPosterior(nn.Module):
         Returns
         -------
         filters : torch.Tensor
-            :math:`\\Sigma^{-1} \\mu_s`, (state, feature of the subset).
+            :math:`\Sigma^{-1} \mu_s`, (state, feature of the subset).
         energy : torch.Tensor
-            :math:`\\mu_s^T \\Sigma^{-1} \\mu_s`, (state,).
+            :math:`\mu_s^T \Sigma^{-1} \mu_s`, (state,).
         """
-        means, loadings = self.means[:, features], self.loadings[features]
+        means, loadings = self.means[features].T, self.loadings[features]
         precision = 1 / self.noise[features]
         weighted = loadings * precision[:, None]
         inner = torch.eye(loadings.shape[1], device=means.device) + loadings.T @ weighted
@@ -193,9 +194,7 @@ class SubsetPosterior(nn.Module):
         filters, energy = self.filters(features)
         return self.log_posterior(x - self.grand_mean[features], filters, energy, n_units)
 
-    def log_posterior(
-        self, x: torch.Tensor, filters: torch.Tensor, energy: torch.Tensor, n_units: int
-    ) -> torch.Tensor:
+    def log_posterior(self, x: torch.Tensor, filters: torch.Tensor, energy: torch.Tensor, n_units: int) -> torch.Tensor:
         """Return log p(state | x) from what `filters` gave; `x` is less the grand mean."""
         return torch.log_softmax(self.temperature(n_units, energy.mean()) * (x @ filters.T - 0.5 * energy), dim=1)
 

@@ -94,7 +94,9 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
         tested = windows if window == config.window else None
         info.metrics = held_out_scores(
             decoder,
-            tested[some] if tested is not None else spike_windows(recording, moments.iloc[some], config.window, unit_ids),
+            tested[some]
+            if tested is not None
+            else spike_windows(recording, moments.iloc[some], config.window, unit_ids),
             place[some],
             grids,
         )

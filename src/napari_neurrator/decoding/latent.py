@@ -19,7 +19,7 @@ from .bayes import EncodingModel
 _PENALTIES = 10.0 ** torch.arange(-4, 2.1, 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class LatentModel:
     """What a subset's regression is made of.
 
@@ -59,20 +59,25 @@ class LatentModel:
         rest = (weighted - inside).square().sum(0) / weight.sum() * scale.square()
         return cls(loadings, rest, model, coefficients, parts)
 
+    def __post_init__(self) -> None:
+        seen = self.model.shown > 0
+        self._weight, self._parts, self._target = self.model.shown[seen], self.parts[seen], self.coefficients[seen]
+        # By feature, so that those of a subset lie side by side.
+        self._raw = self.model.raw[seen].T.contiguous()
+
     def regression(self, features: torch.Tensor) -> "Regression":
         """Fit the regression of a subset, from the positions of its features among all, int64."""
-        model, seen = self.model, self.model.shown > 0
+        model = self.model
         loadings, noise = self.loadings[:, features], model.noise[features] + self.rest[features]
         shared = torch.cat([model.loadings[features].T, loadings])
         weighted = shared / noise
         factor = torch.linalg.cholesky(torch.eye(len(shared)) + weighted @ shared.T)
         gain = loadings / noise - torch.cholesky_solve((loadings @ weighted.T).T, factor).T @ weighted
-        weight, parts = model.shown[seen], self.parts[seen]
+        weight, parts, target = self._weight, self._parts, self._target
         total = weight.sum()
-        target = self.coefficients[seen]
         mean = (target * weight[:, None]).sum(0) / total
         target = target - mean
-        latents = model.raw[seen][:, features] @ gain.T
+        latents = self._raw[features].T @ gain.T
         centre = (latents * weight[:, None]).sum(0) / total
         latents = latents - centre
         across = gain @ model.loadings[features]

@@ -116,7 +116,13 @@ def split_moments(moments: "pd.DataFrame", name: SplitName, window: WindowConfig
     test &= whole
     # What touches a test window is not learnt from; of what is learnt from, nothing touches a tuning window.
     tune &= whole & ~_near(time, time[test], span + gap, own=test)
-    train = whole & ~test & ~tune & ~_near(time, time[test], span + gap, own=test) & ~_near(time, time[tune], span + gap, own=tune)
+    train = (
+        whole
+        & ~test
+        & ~tune
+        & ~_near(time, time[test], span + gap, own=test)
+        & ~_near(time, time[tune], span + gap, own=tune)
+    )
     if name != "held-out-repeats":
         train &= ~np.isin(frame, test_frames)
     if not train.any() or not tune.any():

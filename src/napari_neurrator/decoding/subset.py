@@ -20,6 +20,7 @@ from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
 from .latent import LatentModel, Regression
 from .mixing import Mixing, MixingFit, sizes_up_to
+from .rows import Rows
 from .states import means_by_state, merge_alike
 
 # Blocks of the window that are tried; the one that decodes best is kept.
@@ -102,7 +103,7 @@ class SubsetBayes(SubsetDecoder):
         both = np.sort(np.concatenate([data.train, data.validation]))
         report("finding the components of the frames", 0, 1)
         shown = np.unique(data.frames[both])
-        basis = GridBasis.fit(_Rows(data.grids, shown), settings.rank)
+        basis = GridBasis.fit(Rows(data.grids, shown), settings.rank)
         state_of = merge_alike(basis.coefficients)
         if int(state_of.max()) == 0:
             raise NeurratorError(
@@ -218,17 +219,6 @@ class SubsetBayes(SubsetDecoder):
         latent = LatentModel(t["latent_loadings"], t["latent_rest"], model, basis.coefficients, t["parts"])
         mixing = Mixing(t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy())
         return cls(SubsetPosterior(model, t["sharpness"]), latent, basis, mixing, blocks, unit_ids, window)
-
-
-class _Rows:
-    """Some rows of a memory-mapped table, read when they are asked for."""
-
-    def __init__(self, table: np.ndarray, rows: np.ndarray):
-        self._table, self._rows = table, rows
-        self.shape = (len(rows), *table.shape[1:])
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        return self._table[self._rows[index]]
 
 
 def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:

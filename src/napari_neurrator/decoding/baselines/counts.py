@@ -8,6 +8,7 @@ import torch
 
 from ...errors import NeurratorError
 from ..interface import TrainingData
+from ..rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,40 +82,6 @@ def mean_grid(grids: np.ndarray, frames: np.ndarray, chunk: int = 32) -> torch.T
     rows, shown = np.unique(frames, return_counts=True)
     total = np.zeros(grids.shape[1:], dtype=np.float64)
     for start in range(0, len(rows), chunk):
-        part = grids[rows[start : start + chunk]].astype(np.float32)
+        part = Rows(grids)[rows[start : start + chunk]].astype(np.float32)
         total += np.tensordot(shown[start : start + chunk].astype(np.float32), part, 1)
     return torch.from_numpy((total / max(shown.sum(), 1)).astype(np.float32))
-
-
-class Rows:
-    """Some rows of a memory-mapped table, read when they are sliced: what `GridBasis.fit` needs of an array.
-
-    Parameters
-    ----------
-    table : numpy.ndarray
-        Memory-mapped, (row, …).
-    rows : numpy.ndarray
-        Which of its rows.
-    """
-
-    def __init__(self, table: np.ndarray, rows: np.ndarray):
-        self._table, self._rows = table, rows
-        self.shape = (len(rows), *table.shape[1:])
-        self.dtype = table.dtype
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, part: slice) -> np.ndarray:
-        return self._table[self._rows[part]]
-
-    def reshape(self, *shape: int) -> "Rows":
-        """Return the same rows of the table in another shape."""
-        return Rows(self._table.reshape(len(self._table), *shape[1:]), self._rows)
-
-
-def rows_of(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return rows of a table, without reading them yet where they are not the whole table."""
-    if len(rows) == len(table) and np.array_equal(rows, np.arange(len(table))):
-        return table
-    return Rows(table, rows)  # type: ignore[return-value]

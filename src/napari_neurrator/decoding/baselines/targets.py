@@ -7,7 +7,8 @@ import torch
 
 from ..basis import GridBasis
 from ..interface import TrainingData
-from .counts import mean_grid, rows_of
+from ..rows import Rows
+from .counts import mean_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class GridTargets:
     def fit(cls, data: TrainingData, moments: np.ndarray, rank: int) -> "GridTargets":
         """Find the components of the frames that `moments` show; other frames are not looked at."""
         frames, states = np.unique(data.frames[moments], return_inverse=True)
-        basis = GridBasis.fit(rows_of(data.grids, frames), rank)
+        basis = GridBasis.fit(Rows(data.grids, frames), rank)
         basis.core = basis.core.half().float()
         return cls(basis, torch.from_numpy(states.astype(np.int64)), mean_grid(data.grids, data.frames[data.train]))
 
