@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import NeurratorError
-from .recording import UNKNOWN_REGION, Recording
+from .recording import UNKNOWN_REGION, Recording, plain
+from .spikes import SpikeTrains
 
 # Allen's spike times are in seconds; the rate only serves SpikeInterface's sample numbers.
 _SAMPLING_FREQUENCY_HZ = 30_000.0
@@ -118,7 +119,7 @@ def _read(path: Path) -> Recording:
         source=str(path),
         simulated="simulated" in text.lower(),
         subject=subject,
-        spike_times_s=_spike_times(path),
+        spikes=SpikeTrains([plain(unit) for unit in ids], _spike_times(path)),
     )
 
 
