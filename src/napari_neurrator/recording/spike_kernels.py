@@ -7,12 +7,10 @@ import numpy as np
 @numba.njit(nogil=True, cache=True)
 def is_tidy(times: np.ndarray) -> bool:
     """Tell whether times are finite and ascending."""
-    if len(times) and not np.isfinite(times[0]):
-        return False
+    tidy = len(times) == 0 or np.isfinite(times[0])
     for i in range(1, len(times)):
-        if not (times[i] >= times[i - 1] and times[i] < np.inf):
-            return False
-    return True
+        tidy &= times[i] >= times[i - 1] and times[i] < np.inf
+    return tidy
 
 
 # Bytes of counts that are worked on at a time: what a processor's second-level cache holds.

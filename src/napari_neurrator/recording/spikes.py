@@ -170,7 +170,9 @@ class SpikeTrains:
         parts = min(os.cpu_count() or 1, max(len(starts) * len(rows) // _WORTH_A_THREAD, 1))
         begins, ends = self._begins[rows], self._ends[rows]
         for kind in (np.uint8, np.uint16, np.uint32):
-            counts = out if out is not None and out.dtype == kind and out.shape == shape else np.empty(shape, dtype=kind)
+            counts = (
+                out if out is not None and out.dtype == kind and out.shape == shape else np.empty(shape, dtype=kind)
+            )
 
             def work(part: np.ndarray, counts: np.ndarray = counts) -> bool:
                 return count_windows(self._times, begins, ends, starts[part], part, bin_s, counts)
