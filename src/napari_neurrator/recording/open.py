@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import NeurratorError
-from .phy import is_phy_folder, read_phy
+from .readers.phy import is_phy_folder, read_phy
 from .recording import Recording
 
 SUPPORTED = "an NWB file (.nwb), a Kilosort or phy folder (with params.py and spike_times.npy), or the word 'sample'"
@@ -30,7 +30,7 @@ def open_recording(source: str | Path) -> Recording:
     if not path.exists():
         raise NeurratorError(f"There is nothing at {source}: give {SUPPORTED}.")
     if path.is_file() and path.suffix.lower() == ".nwb":
-        from .nwb import read_nwb
+        from .readers.nwb import read_nwb
 
         return read_nwb(path)
     if path.is_dir() and is_phy_folder(path):

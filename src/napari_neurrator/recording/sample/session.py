@@ -131,6 +131,6 @@ def _schedule(n_frames: int, n_repeats: int, rate: float) -> tuple[np.ndarray, n
 
 def open_sample(spec: SampleSpec | None = None, progress: OnProgress | None = None) -> "Recording":
     """Open the sample session, made if it is not there yet, by the same reader as anybody's file."""
-    from ..nwb import read_nwb
+    from ..readers.nwb import read_nwb
 
     return read_nwb(make_sample(spec, progress))

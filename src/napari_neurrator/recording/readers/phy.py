@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import NeurratorError
-from .recording import Recording
+from ...errors import NeurratorError
+from ..recording import Recording
 
 _NEEDED = ("spike_times.npy", "params.py")
 
