@@ -44,7 +44,8 @@ def tidy_presentations(presentations: pd.DataFrame | None, source: str) -> tuple
     Parameters
     ----------
     presentations : pandas.DataFrame or None
-        With ``stimulus``, ``start_time`` and maybe ``stop_time`` (seconds), ``frame``, ``stimulus_block`` (Allen's number of the block).
+        With ``stimulus``, ``start_time`` and maybe ``stop_time`` (seconds), ``frame``, ``stimulus_block`` (Allen's number of the block);
+        ``attrs["warnings"]`` are passed on.
     source : str
         For messages.
 
@@ -70,8 +71,9 @@ def tidy_presentations(presentations: pd.DataFrame | None, source: str) -> tuple
     for column in ("stimulus", "start_time"):
         if column not in presentations:
             raise NeurratorError(f"The presentations of {source} have no column {column!r}.")
-    warnings: list[str] = []
+    warnings = list(presentations.attrs.get("warnings", []))
     table = presentations.copy()
+    table.attrs = {}
     table["stimulus"] = _one_spelling(table["stimulus"])
     table["start_time"] = _numbers(table["start_time"])
     table["stop_time"] = _numbers(table["stop_time"]) if "stop_time" in table else np.nan
