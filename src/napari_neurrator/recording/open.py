@@ -17,7 +17,11 @@ SUPPORTED = (
     "an ALF folder, a pool of sessions (.toml), or the word 'sample'"
 )
 _PICKLES = (".pkl", ".pickle")
-_FOREIGN = {".json": "a description of a SpikeInterface object, which may run code", ".mat": "a MATLAB file", ".csv": "a table"}
+_FOREIGN = {
+    ".json": "a description of a SpikeInterface object, which may run code",
+    ".mat": "a MATLAB file",
+    ".csv": "a table",
+}
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import pandas as pd
 
 from ...errors import NeurratorError
 from ..recording import UNKNOWN_REGION, Recording
-from ..spikes import SpikeTrains
+from ..spikes import Read, SpikeTrains
 from ..trains_sorting import TrainsSorting
 from .columns import rename_known
 from .files import load_npy, load_numbers, read_table
-from .grouped import grouped_trains, row_lookup
+from .grouped import grouped, row_lookup
 
 # [_namespace_]object.attribute[_timescale][.more].ending: `more` is a part of an array, or the id that ONE gives a file.
 _NAME = re.compile(
@@ -94,28 +94,37 @@ def read_alf(path: str | Path) -> Recording:
     if not probes:
         raise NeurratorError(f"{path} holds no spikes.times and spikes.clusters: it is no ALF folder of sorted spikes.")
     several = len(probes) > 1
-    tables, trains, warnings = [], [], []
+    tables, counts, reads, warnings = [], [], [], []
     for name, folder in probes.items():
-        units, spikes, remarks = _read_probe(folder, name, f"{name}/" if several else "")
+        units, counted, read, remarks = _read_probe(folder, name, f"{name}/" if several else "")
         tables.append(units)
-        trains.append(spikes)
+        counts.append(counted)
+        reads.append(read)
         warnings += [f"{name}: {remark}" if several else remark for remark in remarks]
-    spikes = trains[0] if not several else _joined(trains)
-    shown, remarks = _trials(path, list(probes.values())[0])
+    table = pd.concat(tables)
+    spikes = _joined(list(table.index), counts, reads)
+    shown, remarks = _trials(path, next(iter(probes.values())))
     whole = path.resolve()
     recording = Recording.from_sorting(
-        TrainsSorting(spikes, _RATE_HZ), shown, pd.concat(tables), name=_session_name(whole), source=str(path), spikes=spikes
+        TrainsSorting(spikes, _RATE_HZ),
+        shown,
+        table,
+        name=_session_name(whole),
+        source=str(path),
+        spikes=spikes,
     )
     recording.warnings = warnings + remarks + recording.warnings
     return recording
 
 
 def _session_name(whole: Path) -> str:
-    parts = [part for part in (whole.name, *(parent.name for parent in whole.parents)) if part not in ("alf", *_SORTERS)]
+    parts = [
+        part for part in (whole.name, *(parent.name for parent in whole.parents)) if part not in ("alf", *_SORTERS)
+    ]
     return parts[0] if parts and parts[0] else "session"
 
 
-def _read_probe(folder: Path, probe: str, prefix: str) -> tuple[pd.DataFrame, SpikeTrains, list[str]]:
+def _read_probe(folder: Path, probe: str, prefix: str) -> tuple[pd.DataFrame, np.ndarray, Read, list[str]]:
     files = _files(folder)
     spikes, of_clusters = files["spikes"], files.get("clusters", {})
     time_file, cluster_file = _attribute(spikes, "times"), spikes["clusters"]
@@ -141,7 +150,13 @@ def _read_probe(folder: Path, probe: str, prefix: str) -> tuple[pd.DataFrame, Sp
             f"{folder} is damaged: spikes name the cluster {largest}, but its clusters.* files hold {rows}; fetch it again."
         )
     # Clusters are numbered by their row in clusters.*; without these, the ones that have spikes are all.
-    numbers = np.arange(rows) if rows is not None else np.unique(np.concatenate(used)).astype(np.int64) if used else np.zeros(0, np.int64)
+    numbers = (
+        np.arange(rows)
+        if rows is not None
+        else np.unique(np.concatenate(used)).astype(np.int64)
+        if used
+        else np.zeros(0, np.int64)
+    )
     ids: list[int | str] = [f"{prefix}{number}" if prefix else int(number) for number in numbers]
     units = pd.DataFrame(columns, index=pd.Index(ids, name="unit_id"))
     metrics, more = _metrics(of_clusters)
@@ -153,11 +168,11 @@ def _read_probe(folder: Path, probe: str, prefix: str) -> tuple[pd.DataFrame, Sp
     units["probe"] = probe
     remarks += _place(units, files, folder)
     look_up = row_lookup(numbers, largest)
-    trains = grouped_trains(
+    counts, read = grouped(
         ids, len(times), lambda first, last: look_up(clusters[first:last]),
         lambda first, last: np.asarray(times[first:last], dtype=np.float64), str(folder),
     )  # fmt: skip
-    return units, trains, remarks
+    return units, counts, read, remarks
 
 
 def _cluster_columns(folder: Path, files: dict[str, Path]) -> tuple[dict[str, np.ndarray], list[str], int | None]:
@@ -202,7 +217,9 @@ def _metrics(files: dict[str, Path]) -> tuple[pd.DataFrame | None, list[str]]:
         table = table[table["cluster_id"].notna()].set_index("cluster_id")
     if table.index.has_duplicates:
         return None, [f"The clusters' metrics were left out: {file} names a cluster twice."]
-    flat = [column for column in table if not table[column].map(lambda v: isinstance(v, list | dict | np.ndarray)).any()]
+    flat = [
+        column for column in table if not table[column].map(lambda v: isinstance(v, list | dict | np.ndarray)).any()
+    ]
     return table[flat], []
 
 
@@ -217,7 +234,9 @@ def _place(units: pd.DataFrame, files: dict[str, dict[str, Path]], folder: Path)
     if peak is None or not channels:
         if "depths" in units:
             units["y_um"] = pd.to_numeric(units["depths"], errors="coerce")
-        return ["There are no channels.* files or no clusters.channels, so the units have no positions across the probe."]
+        return [
+            "There are no channels.* files or no clusters.channels, so the units have no positions across the probe."
+        ]
     numbers = pd.to_numeric(units[peak], errors="coerce").to_numpy(dtype=float)
 
     def of_channel(attribute: str, dimensions: int) -> np.ndarray | None:
@@ -304,7 +323,9 @@ def _regions(
         units["region"] = np.where(found, table[column].astype(str).to_numpy(dtype=object)[row], UNKNOWN_REGION)
     for theirs, ours in (("ccf_ap", "ccf_ap_um"), ("ccf_dv", "ccf_dv_um"), ("ccf_lr", "ccf_lr_um")):
         if theirs in table and ours not in units:
-            units[ours] = np.where(found, pd.to_numeric(table[theirs], errors="coerce").to_numpy(dtype=float)[row], np.nan)
+            units[ours] = np.where(
+                found, pd.to_numeric(table[theirs], errors="coerce").to_numpy(dtype=float)[row], np.nan
+            )
 
 
 def _acronyms(ids: np.ndarray, remarks: list[str]) -> np.ndarray:
@@ -315,7 +336,9 @@ def _acronyms(ids: np.ndarray, remarks: list[str]) -> np.ndarray:
 
         names = np.asarray(BrainRegions().id2acronym(np.abs(ids)), dtype=object)
     except ImportError:
-        remarks.append("Regions are shown by their number in Allen's ontology: pip install iblatlas to see their names.")
+        remarks.append(
+            "Regions are shown by their number in Allen's ontology: pip install iblatlas to see their names."
+        )
         names = np.array([str(number) for number in np.abs(ids)], dtype=object)
     except Exception:  # a number that is not in the ontology
         remarks.append("Regions are shown by their number: some are not in the ontology that iblatlas knows.")
@@ -323,19 +346,17 @@ def _acronyms(ids: np.ndarray, remarks: list[str]) -> np.ndarray:
     return np.where(outside, UNKNOWN_REGION, names)
 
 
-def _joined(trains: list[SpikeTrains]) -> SpikeTrains:
+def _joined(unit_ids: list[int | str], counts: list[np.ndarray], reads: list[Read]) -> SpikeTrains:
     """Lay the trains of several probes end to end."""
-    unit_ids = [unit for each in trains for unit in each.unit_ids]
-    counts = np.concatenate([each.counts_by_unit() for each in trains])
-    starts = np.concatenate([[0], np.cumsum([each.counts_by_unit().sum() for each in trains])])
+    starts = np.concatenate([[0], np.cumsum([int(each.sum()) for each in counts])])
 
     def read(first: int, last: int, out: np.ndarray) -> None:
-        for each, begin, end in zip(trains, starts[:-1], starts[1:], strict=True):
+        for each, begin, end in zip(reads, starts[:-1], starts[1:], strict=True):
             low, high = max(first, int(begin)), min(last, int(end))
-            if low < high and each._read is not None:
-                each._read(low - int(begin), high - int(begin), out[low - first : high - first])
+            if low < high:
+                each(low - int(begin), high - int(begin), out[low - first : high - first])
 
-    return SpikeTrains.lazy(unit_ids, counts, read)
+    return SpikeTrains.lazy(unit_ids, np.concatenate(counts), read)
 
 
 def _trials(path: Path, folder: Path) -> tuple[pd.DataFrame | None, list[str]]:
@@ -347,7 +368,9 @@ def _trials(path: Path, folder: Path) -> tuple[pd.DataFrame | None, list[str]]:
                 table = read_table(files["table"])
             else:
                 wanted = ("stimOn_times", "stimOff_times", "contrastLeft", "contrastRight")
-                arrays = {key: load_numbers(files[key]) for key in wanted if key in files and files[key].suffix == ".npy"}
+                arrays = {
+                    key: load_numbers(files[key]) for key in wanted if key in files and files[key].suffix == ".npy"
+                }
                 if len({len(array) for array in arrays.values()}) > 1:
                     return None, [f"{place}: the trials' files differ in length, so they were left out."]
                 table = pd.DataFrame(arrays)

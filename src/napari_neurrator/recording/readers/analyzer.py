@@ -75,7 +75,9 @@ class _Zarr:
         try:
             return values(array) if is_plain(array) else None
         except Exception as error:
-            raise NeurratorError(f"{self.path}: {path} cannot be read ({one_line(error)}); compute it again.") from error
+            raise NeurratorError(
+                f"{self.path}: {path} cannot be read ({one_line(error)}); compute it again."
+            ) from error
 
     def table(self, extension: str) -> pd.DataFrame | None:
         path = f"extensions/{extension}/metrics"
@@ -183,7 +185,9 @@ def _probes(described: dict[str, Any]) -> _Probes:
             channels += [-1] * len(contacts) if wired is None else [int(c) for c in wired]
         positions = np.concatenate(places) if places else np.zeros((0, 2))
     except Exception as error:
-        raise NeurratorError(f"The analyzer's probe cannot be read ({one_line(error)}): positions are taken from elsewhere.") from error
+        raise NeurratorError(
+            f"The analyzer's probe cannot be read ({one_line(error)}): positions are taken from elsewhere."
+        ) from error
     if len(set(channels)) == len(channels) and min(channels, default=-1) >= 0:
         order = np.argsort(channels)
         positions, names, shanks = positions[order], [names[i] for i in order], [shanks[i] for i in order]
@@ -192,7 +196,11 @@ def _probes(described: dict[str, Any]) -> _Probes:
 
 
 def _place(
-    units: pd.DataFrame, properties: dict[str, np.ndarray], parts: "_Folder | _Zarr", probes: _Probes, warnings: list[str]
+    units: pd.DataFrame,
+    properties: dict[str, np.ndarray],
+    parts: "_Folder | _Zarr",
+    probes: _Probes,
+    warnings: list[str],
 ) -> np.ndarray:
     """Fill in positions; return each unit's channel, −1 where it is not known."""
     n = len(units)
@@ -203,7 +211,13 @@ def _place(
         warnings.append(str(error))
         places = None
     located = False
-    if places is not None and places.ndim == 2 and places.shape[0] == n and places.shape[1] >= 2 and places.dtype.kind in "fiu":
+    if (
+        places is not None
+        and places.ndim == 2
+        and places.shape[0] == n
+        and places.shape[1] >= 2
+        and places.dtype.kind in "fiu"
+    ):
         located = own_place(units, {"unit_locations": np.asarray(places)})
     if not located:
         located = own_place(units, properties)
@@ -214,16 +228,23 @@ def _place(
         except NeurratorError as error:
             warnings.append(str(error))
         if templates is not None and (
-            templates.ndim != 3 or templates.shape[0] != n or templates.shape[2] != len(contacts) or templates.dtype.kind not in "fiu"
+            templates.ndim != 3
+            or templates.shape[0] != n
+            or templates.shape[2] != len(contacts)
+            or templates.dtype.kind not in "fiu"
         ):
-            warnings.append(f"The analyzer's templates have shape {templates.shape}, which does not fit its {n} units and {len(contacts)} contacts.")
+            warnings.append(
+                f"The analyzer's templates have shape {templates.shape}, which does not fit its {n} units and {len(contacts)} contacts."
+            )
             templates = None
     if not located and templates is not None:
         centres = centres_of_mass(templates, contacts)
         units["x_um"], units["y_um"] = centres[:, 0], centres[:, 1]
         located = True
     if not located:
-        warnings.append("The analyzer has neither unit_locations nor templates: compute one of them in SpikeInterface to place its units.")
+        warnings.append(
+            "The analyzer has neither unit_locations nor templates: compute one of them in SpikeInterface to place its units."
+        )
         return np.full(n, -1)
     if templates is not None:
         # Probes may share coordinates, so that only the template tells on which one a unit was seen.

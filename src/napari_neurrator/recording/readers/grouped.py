@@ -11,14 +11,14 @@ from ..spikes import SpikeTrains
 _AT_ONCE = 2_000_000
 
 
-def grouped_trains(
+def grouped(
     unit_ids: Sequence[int | str],
     n_spikes: int,
     rows: Callable[[int, int], np.ndarray],
     seconds: Callable[[int, int], np.ndarray],
     source: str,
-) -> SpikeTrains:
-    """Make trains that are picked from the source when they are first asked for; only the units' numbers are read now.
+) -> tuple[np.ndarray, Callable[[int, int, np.ndarray], None]]:
+    """Count each unit's spikes, and make what picks them from the source when they are asked for; only the units' numbers are read now.
 
     Parameters
     ----------
@@ -32,6 +32,13 @@ def grouped_trains(
         ``seconds(first, last)`` returns the times of these spikes.
     source : str
         For messages.
+
+    Returns
+    -------
+    counts : numpy.ndarray
+        Spikes of each unit.
+    read : callable
+        As `SpikeTrains.lazy` takes it.
     """
     n = len(unit_ids)
     counts = np.zeros(n, dtype=np.int64)
@@ -70,7 +77,18 @@ def grouped_trains(
         if not whole:
             out[:] = target[first - base : last - base]
 
-    return SpikeTrains.lazy(unit_ids, counts, read)
+    return counts, read
+
+
+def grouped_trains(
+    unit_ids: Sequence[int | str],
+    n_spikes: int,
+    rows: Callable[[int, int], np.ndarray],
+    seconds: Callable[[int, int], np.ndarray],
+    source: str,
+) -> SpikeTrains:
+    """Make trains of what `grouped` counts and picks."""
+    return SpikeTrains.lazy(unit_ids, *grouped(unit_ids, n_spikes, rows, seconds, source))
 
 
 def row_lookup(unit_ids: np.ndarray, largest: int) -> Callable[[np.ndarray], np.ndarray]:

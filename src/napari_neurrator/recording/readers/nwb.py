@@ -75,7 +75,7 @@ def _read(store: Store, root: Any, table: Any) -> Recording:
     units, warnings = read_units(table, root, store.remote)
     if len(units) != len(counts):
         raise NeurratorError(f"{store.source} is damaged: its units table and its spike times have different lengths.")
-    named = units["unit_name"] if "unit_name" in units else None
+    named = units.get("unit_name")
     # SpikeInterface goes by the names, too.
     ids = units.index if named is None or named.duplicated().any() or (named.astype(str) == "").any() else named
     unit_ids = plain_ids(ids, store.source)

@@ -1,6 +1,7 @@
 """Frames that lie in an NWB file, or beside it where the file names them."""
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -57,7 +58,9 @@ class NwbFrames(Stimulus):
                 raise NeurratorError(f"The frames {paths[0]} in {store.source} hold {first.dtype} and not grey levels.")
             odd = next((path for path in paths if tuple(root[path].shape) != tuple(first.shape)), None)
             if odd is not None:
-                raise NeurratorError(f"The images {paths[0]} and {odd} in {store.source} differ in size: bring them to one size.")
+                raise NeurratorError(
+                    f"The images {paths[0]} and {odd} in {store.source} differ in size: bring them to one size."
+                )
             bytes_a_frame = int(np.prod(shape[1:], dtype=np.float64)) * first.dtype.itemsize
             if bytes_a_frame > 1 << 30:
                 raise NeurratorError(f"The frames {paths[0]} in {store.source} have shape {shape}: that is no picture.")
@@ -174,7 +177,9 @@ def _frames_of(store: Store, root: Any, group: Any, name: str) -> Stimulus | Non
             return NwbFrames(store, [f"{path}/data"], True, name, _rate(group))
     if "external_file" in group:
         return _external(store, values(group["external_file"]), name, _rate(group))
-    if kind_of(group) == "Images" or any("Image" in kind_of(group[item]) for item in group if not is_group(group[item])):
+    if kind_of(group) == "Images" or any(
+        "Image" in kind_of(group[item]) for item in group if not is_group(group[item])
+    ):
         images = _ordered_images(group, root)
         if images:
             return NwbFrames(store, images, False, name)
@@ -187,10 +192,13 @@ def _ordered_images(group: Any, root: Any) -> list[str]:
         images = [referred(order, position, root) for position in range(order.shape[0])]
         if images and all(image is not None for image in images):
             return [image.name.lstrip("/") for image in images if image is not None]
-    from ..stimulus.arrays import _natural  # one order of names for images in folders and in files
-
     names = [item for item in group if not is_group(group[item]) and group[item].ndim in (2, 3)]
     return [f"{group.name.lstrip('/')}/{item}" for item in sorted(names, key=_natural)]
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """Order names as a person would: image2 before image10."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name.lower()) if part]
 
 
 def _external(store: Store, files: np.ndarray, name: str, rate: float | None) -> Stimulus | None:
@@ -208,9 +216,18 @@ def _external(store: Store, files: np.ndarray, name: str, rate: float | None) ->
         raise NeurratorError(
             f"The frames of {name!r} lie in {len(named)} files ({named[0]}, …): join them into one and give it as the frames."
         )
-    path = next((p for p in (store.folder / named[0], store.folder / named[0].replace("\\", "/").rsplit("/", 1)[-1]) if p.is_file()), None)
+    path = next(
+        (
+            p
+            for p in (store.folder / named[0], store.folder / named[0].replace("\\", "/").rsplit("/", 1)[-1])
+            if p.is_file()
+        ),
+        None,
+    )
     if path is None:
-        raise NeurratorError(f"The frames of {name!r} should lie in {named[0]} beside {store.source}, but are not there.")
+        raise NeurratorError(
+            f"The frames of {name!r} should lie in {named[0]} beside {store.source}, but are not there."
+        )
     stimulus = open_frames(path, name)
     if stimulus.frame_rate_hz is None:
         stimulus.frame_rate_hz = rate
@@ -230,7 +247,7 @@ def _rate(group: Any) -> float | None:
 def _shown_by(group: Any, indexed: bool, stimulus: Stimulus | None) -> pd.DataFrame | None:
     """Return when the frames of a series were on, from its own times."""
     if indexed:
-        data = group["data"] if "data" in group else None
+        data = group.get("data")
         if data is None or data.ndim != 1 or data.dtype.kind not in "iuf" or not 0 < data.shape[0] <= _MOST_SHOWN:
             return None
         frames = values(data).astype(float)
@@ -249,4 +266,10 @@ def _shown_by(group: Any, indexed: bool, stimulus: Stimulus | None) -> pd.DataFr
         return None
     # The next frame ends one, unless there is a pause; the last stays as long as the others.
     following = np.append(starts[1:], np.inf)
-    return pd.DataFrame({"start_time": starts, "stop_time": np.minimum(following, starts + 1.5 * length if length else starts), "frame": frames})
+    return pd.DataFrame(
+        {
+            "start_time": starts,
+            "stop_time": np.minimum(following, starts + 1.5 * length if length else starts),
+            "frame": frames,
+        }
+    )

@@ -101,7 +101,10 @@ def read_optogenetics(root: Any) -> pd.DataFrame | None:
 def own_name(name: str, shown: list[str]) -> str:
     """Return the stimulus that a template's name means, in the spelling of the presentations; else the name itself."""
     short = canonical_name(name)
-    spellings = [short, *(short.removesuffix(end) for end in ("_template", "_templates", "_movie", "_images", "_stimulus", _ENDING))]
+    spellings = [
+        short,
+        *(short.removesuffix(end) for end in ("_template", "_templates", "_movie", "_images", "_stimulus", _ENDING)),
+    ]
     for spelling in spellings:
         for stimulus in shown:
             if canonical_name(stimulus) == spelling:

@@ -46,15 +46,23 @@ def flat_columns(group: Any, root: Any, skip: tuple[str, ...] = ()) -> pd.DataFr
     """
     rows = n_rows(group)
     if rows > _MOST_ROWS:
-        raise NeurratorError(f"The table {group.name} says that it has {rows:,} rows: the source is damaged; fetch it again.")
+        raise NeurratorError(
+            f"The table {group.name} says that it has {rows:,} rows: the source is damaged; fetch it again."
+        )
     names = columns_of(group)
     lost = [name for name in texts(group.attrs.get("colnames", [])) if name not in group]
     if lost:
-        raise NeurratorError(f"The table {group.name} is damaged: its column {lost[0]} is missing; fetch the source again.")
+        raise NeurratorError(
+            f"The table {group.name} is damaged: its column {lost[0]} is missing; fetch the source again."
+        )
     columns = {}
     for name in names:
         array = group[name]
-        if name in skip or f"{name}_index" in names or (name.endswith("_index") and name.removesuffix("_index") in names):
+        if (
+            name in skip
+            or f"{name}_index" in names
+            or (name.endswith("_index") and name.removesuffix("_index") in names)
+        ):
             continue
         if array.ndim != 1 or array.shape[0] != rows:
             continue
@@ -96,7 +104,12 @@ def ends_of(group: Any, column: str) -> np.ndarray | None:
         return None
     ends = values(group[f"{column}_index"]).astype(np.int64)
     rows, length = n_rows(group), int(group[column].shape[0])
-    if ends.ndim != 1 or len(ends) != rows or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != length):
+    if (
+        ends.ndim != 1
+        or len(ends) != rows
+        or (np.diff(ends, prepend=0) < 0).any()
+        or (len(ends) and ends[-1] != length)
+    ):
         raise NeurratorError(
             f"The table {group.name} is damaged: {column}_index does not tell its {length:,} {column} apart by row; fetch the source again."
         )

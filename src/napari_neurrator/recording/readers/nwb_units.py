@@ -6,16 +6,11 @@ import numpy as np
 import pandas as pd
 
 from ..recording import UNKNOWN_REGION
+from .columns import REGION, SHANK, X, Y, numbers, rename_known
 from .nwb_tables import columns_of, ends_of, flat_columns, n_rows
 from .store import is_group, is_plain, values
 
 ELECTRODES = "general/extracellular_ephys/electrodes"
-_X = ("x_um", "unit_x", "estimated_x", "probe_horizontal_position", "rel_x")
-_Y = ("y_um", "unit_y", "estimated_y", "depth_um", "depth", "probe_vertical_position", "rel_y")
-_REGION = ("region", "location", "brain_area", "brain_region", "ecephys_structure_acronym", "structure_acronym")
-_CELL_TYPE = ("cell_type", "celltype", "neuron_type", "putative_cell_type")
-_PROBE = ("probe", "probe_name", "group_name", "electrode_group", "group", "probe_id", "device")
-_SHANK = ("shank", "shank_id", "shank_ids", "shank_index", "probe_shank")
 _PEAK = ("max_electrode", "peak_electrode", "maximum_electrode", "main_electrode")
 _CCF = {"x": "ccf_ap_um", "y": "ccf_dv_um", "z": "ccf_lr_um"}
 _CCF_NAMED = {
@@ -48,33 +43,26 @@ def read_units(table: Any, root: Any, remote: bool = False) -> tuple[pd.DataFram
     warnings : list of str
         What is missing.
     """
-    units = flat_columns(table, root, skip=("spike_times",)).rename(columns={"firing_rate": "firing_rate_hz"})
+    units = flat_columns(table, root, skip=("spike_times",))
     electrodes = pd.DataFrame()
     if ELECTRODES in root and is_group(root[ELECTRODES]):
         electrodes = flat_columns(root[ELECTRODES], root)
     place, warnings = _place(table, units, electrodes, remote)
-    for target, candidates in (("region", _REGION), ("cell_type", _CELL_TYPE), ("probe", _PROBE), ("shank", _SHANK)):
-        own = next((column for column in candidates if column in units), None)
-        if own is not None and own != target:
-            units = units.rename(columns={own: target})
+    units = rename_known(units)
     warnings += _positions(units, electrodes, place)
     if (place >= 0).any():
         _from_electrodes(units, electrodes, place)
     for column, target in _CCF_NAMED.items():
         if column in units and target not in units:
-            units[target] = _numbers(units[column])
+            units[target] = numbers(units[column])
     for column in set(_CCF.values()) & set(units.columns):
         # Allen's files write −1 for outside the brain.
-        units[column] = _numbers(units[column]).where(lambda c: c >= 0)
+        units[column] = numbers(units[column]).where(lambda c: c >= 0)
     if "firing_rate_hz" not in units:
         rates = _rates(table)
         if rates is not None:
             units["firing_rate_hz"] = rates
     return units, warnings
-
-
-def _numbers(column: Any) -> pd.Series:
-    return pd.to_numeric(pd.Series(column), errors="coerce").astype(float)
 
 
 def _place(table: Any, units: pd.DataFrame, electrodes: pd.DataFrame, remote: bool) -> tuple[np.ndarray, list[str]]:
@@ -84,7 +72,9 @@ def _place(table: Any, units: pd.DataFrame, electrodes: pd.DataFrame, remote: bo
         return none, []
     if "peak_channel_id" in units:
         if electrodes.index.has_duplicates:
-            return none, ["The electrodes table names electrodes more than once, so units cannot be placed by their peak channel."]
+            return none, [
+                "The electrodes table names electrodes more than once, so units cannot be placed by their peak channel."
+            ]
         peaks = pd.to_numeric(units["peak_channel_id"], errors="coerce")
         named = peaks.notna() & (peaks >= 0)
         place = electrodes.index.get_indexer(peaks.where(named, -1))
@@ -94,7 +84,7 @@ def _place(table: Any, units: pd.DataFrame, electrodes: pd.DataFrame, remote: bo
         return place, []
     own = next((column for column in _PEAK if column in units), None)
     if own is not None:
-        rows = _numbers(units[own]).fillna(-1).to_numpy().astype(np.int64)
+        rows = numbers(units[own]).fillna(-1).to_numpy().astype(np.int64)
         return np.where((rows >= 0) & (rows < len(electrodes)), rows, -1), []
     if "electrodes" not in table or not is_plain(table["electrodes"]):
         return none, []
@@ -128,7 +118,12 @@ def _largest(table: Any, counts: np.ndarray, remote: bool) -> np.ndarray | None:
     if "waveform_mean" not in table or "waveform_mean_index" in table:
         return None
     waves = table["waveform_mean"]
-    if waves.ndim != 3 or waves.dtype.kind not in "fiu" or waves.shape[0] != len(counts) or waves.shape[2] < counts.max():
+    if (
+        waves.ndim != 3
+        or waves.dtype.kind not in "fiu"
+        or waves.shape[0] != len(counts)
+        or waves.shape[2] < counts.max()
+    ):
         return None
     size = int(np.prod(waves.shape, dtype=np.float64)) * waves.dtype.itemsize
     if remote and size > _REMOTE_WAVEFORMS:
@@ -146,18 +141,18 @@ def _largest(table: Any, counts: np.ndarray, remote: bool) -> np.ndarray | None:
 def _positions(units: pd.DataFrame, electrodes: pd.DataFrame, place: np.ndarray) -> list[str]:
     """Fill in ``x_um`` and ``y_um``: the units' own, else their electrode's on the probe, else where that lies in the brain."""
     found = place >= 0
-    for target, candidates in (("x_um", _X), ("y_um", _Y)):
-        own = next((column for column in candidates if column in units and _numbers(units[column]).notna().any()), None)
-        theirs = next((c for c in candidates if c in electrodes and _numbers(electrodes[c]).notna().any()), None)
+    for target, candidates in (("x_um", X), ("y_um", Y)):
+        own = next((column for column in candidates if column in units and numbers(units[column]).notna().any()), None)
+        theirs = next((c for c in candidates if c in electrodes and numbers(electrodes[c]).notna().any()), None)
         if own is not None:
-            units[target] = _numbers(units[own])
+            units[target] = numbers(units[own])
         if theirs is not None and found.any():
             at = _at(electrodes, theirs, place)
             units[target] = units[target].fillna(pd.Series(at, index=units.index)) if own is not None else at
     if "y_um" in units or not found.any() or not {"x", "y"} <= set(electrodes):
         return []
     # Without places on the probe, those in the brain show at least which units are neighbours.
-    axes = [axis for axis in "xyz" if axis in electrodes and _numbers(electrodes[axis]).nunique() > 1]
+    axes = [axis for axis in "xyz" if axis in electrodes and numbers(electrodes[axis]).nunique() > 1]
     along = "y" if "y" in axes or not axes else axes[-1]
     across = next((axis for axis in "xz" if axis in axes and axis != along), "x" if along != "x" else "y")
     units["x_um"], units["y_um"] = _at(electrodes, across, place), _at(electrodes, along, place)
@@ -169,16 +164,16 @@ def _positions(units: pd.DataFrame, electrodes: pd.DataFrame, place: np.ndarray)
 
 
 def _at(electrodes: pd.DataFrame, column: str, place: np.ndarray) -> np.ndarray:
-    numbers = _numbers(electrodes[column]).to_numpy()
-    return np.where(place >= 0, numbers[np.maximum(place, 0)], np.nan)
+    given = numbers(electrodes[column]).to_numpy()
+    return np.where(place >= 0, given[np.maximum(place, 0)], np.nan)
 
 
 def _from_electrodes(units: pd.DataFrame, electrodes: pd.DataFrame, place: np.ndarray) -> None:
     found = place >= 0
     for target, candidates, missing in (
-        ("region", ("location", *_REGION), UNKNOWN_REGION),
+        ("region", ("location", *REGION), UNKNOWN_REGION),
         ("probe", ("group_name", "group", "probe_id"), "probe"),
-        ("shank", _SHANK, None),
+        ("shank", SHANK, None),
     ):
         theirs = next((column for column in candidates if column in electrodes), None)
         if theirs is not None and target not in units:

@@ -63,8 +63,12 @@ def read_phy(path: str | Path) -> Recording:
     used = _used(clusters)
     table = _properties(folder, used)
     unit_ids = _names(table, str(folder))
-    spikes = grouped_trains(unit_ids, len(times), *_access(times, clusters, table["cluster_id"].to_numpy(), used, rate), str(folder))
-    units = table.drop(columns=["si_unit_id", "cluster_id"], errors="ignore").set_index(pd.Index(unit_ids, name="unit_id"))
+    spikes = grouped_trains(
+        unit_ids, len(times), *_access(times, clusters, table["cluster_id"].to_numpy(), used, rate), str(folder)
+    )
+    units = table.drop(columns=["si_unit_id", "cluster_id"], errors="ignore").set_index(
+        pd.Index(unit_ids, name="unit_id")
+    )
     units = rename_known(units.rename(columns={"group": "quality"}))
     warnings: list[str] = []
     try:
@@ -133,7 +137,9 @@ def _spikes(folder: Path, named: str) -> tuple[np.ndarray, np.ndarray]:
     times = load_numbers(folder / _NEEDED[0])
     for first in range(0, len(times) if times.dtype.kind == "f" else 0, _AT_ONCE):
         if not np.isfinite(times[first : first + _AT_ONCE]).all():
-            raise NeurratorError(f"{folder / _NEEDED[0]} holds values that are no sample or cluster numbers: sort again.")
+            raise NeurratorError(
+                f"{folder / _NEEDED[0]} holds values that are no sample or cluster numbers: sort again."
+            )
     return times, clusters
 
 
@@ -164,7 +170,12 @@ def _properties(folder: Path, used: np.ndarray) -> pd.DataFrame:
         if "cluster_id" not in read:
             continue
         numbers = pd.to_numeric(read["cluster_id"], errors="coerce")
-        if numbers.isna().any() or (numbers % 1 != 0).any() or numbers.duplicated().any() or (numbers.abs() > 2**53).any():
+        if (
+            numbers.isna().any()
+            or (numbers % 1 != 0).any()
+            or numbers.duplicated().any()
+            or (numbers.abs() > 2**53).any()
+        ):
             raise NeurratorError(f"{file} names a cluster twice, or by no number: save it again in phy.")
         read["cluster_id"] = numbers.astype(np.int64)
         fresh = [column for column in read if column == "cluster_id" or table is None or column not in table]
@@ -195,7 +206,9 @@ def _names(table: pd.DataFrame, source: str) -> list[int | str]:
             above += not kept
             numbers.append(int(value) if kept else above)
         return plain_ids(numbers, source)
-    return plain_ids([v if kept else f"cluster {c}" for v, kept, c in zip(given, single, clusters, strict=True)], source)
+    return plain_ids(
+        [v if kept else f"cluster {c}" for v, kept, c in zip(given, single, clusters, strict=True)], source
+    )
 
 
 def _positions(folder: Path, ids: np.ndarray, clusters: np.ndarray) -> np.ndarray:
@@ -214,7 +227,9 @@ def _positions(folder: Path, ids: np.ndarray, clusters: np.ndarray) -> np.ndarra
     # SpikeInterface's export writes template_ind.npy, Kilosort templates_ind.npy.
     sparse = next((folder / n for n in ("templates_ind.npy", "template_ind.npy") if (folder / n).is_file()), None)
     columns = load_npy(sparse) if sparse is not None else None
-    if columns is not None and (columns.shape != (templates.shape[0], templates.shape[2]) or columns.dtype.kind not in "fiu"):
+    if columns is not None and (
+        columns.shape != (templates.shape[0], templates.shape[2]) or columns.dtype.kind not in "fiu"
+    ):
         columns = None
     if columns is None and templates.shape[2] != len(channels):
         raise NeurratorError(

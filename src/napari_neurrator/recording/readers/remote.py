@@ -77,10 +77,14 @@ def network_error(url: str, error: BaseException) -> NeurratorError:
         if "range requests" in str(seen).lower() or "more bytes" in str(seen).lower():
             return _no_ranges(url)
         if isinstance(seen, TimeoutError) or "Timeout" in type(seen).__name__:
-            return NeurratorError(f"{url} does not answer: check the connection, or download the file and open it here.")
+            return NeurratorError(
+                f"{url} does not answer: check the connection, or download the file and open it here."
+            )
         if type(seen).__module__.startswith("aiohttp") or isinstance(seen, ConnectionError):
             host = urlsplit(url).netloc or url
-            return NeurratorError(f"{host} cannot be reached, so {url} was not opened: check the address and the connection.")
+            return NeurratorError(
+                f"{host} cannot be reached, so {url} was not opened: check the address and the connection."
+            )
         if seen.__cause__ is None and isinstance(seen, FileNotFoundError | PermissionError):
             return NeurratorError(f"There is nothing at {url} that may be read: check the address.")
         seen = seen.__cause__ or seen.__context__
@@ -188,5 +192,7 @@ class RemoteFile(io.RawIOBase):
         except Exception as error:
             raise network_error(self.url, error) from error
         if len(data) != last - first:
-            raise NeurratorError(f"{self.url} is cut short: its server gave {len(data)} bytes of {last - first}; try again.")
+            raise NeurratorError(
+                f"{self.url} is cut short: its server gave {len(data)} bytes of {last - first}; try again."
+            )
         return data

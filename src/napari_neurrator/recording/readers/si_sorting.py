@@ -57,7 +57,11 @@ class SavedSorting:
     def trains(self, source: str, t_start: float = 0.0) -> SpikeTrains:
         """Return the spike times, seconds from `t_start`."""
         return grouped_trains(
-            self.unit_ids, self.n_spikes, self.rows, lambda first, last: self.samples(first, last) / self.rate + t_start, source
+            self.unit_ids,
+            self.n_spikes,
+            self.rows,
+            lambda first, last: self.samples(first, last) / self.rate + t_start,
+            source,
         )
 
     def units(self) -> pd.DataFrame:
@@ -134,7 +138,9 @@ def open_zarr(path: Path) -> Any:
 def _described(info: dict[str, Any], source: Path) -> tuple[list[int | str], float]:
     rate, ids, segments = info.get("sampling_frequency"), info.get("unit_ids"), info.get("num_segments", 1)
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= 1e9 or not isinstance(ids, list):
-        raise NeurratorError(f"{source} is damaged: it does not say the units and the sampling frequency; save the sorting again.")
+        raise NeurratorError(
+            f"{source} is damaged: it does not say the units and the sampling frequency; save the sorting again."
+        )
     if segments != 1:
         raise NeurratorError(f"{source} holds {segments} segments: concatenate them into one first.")
     if not all(isinstance(unit, int | str | float) for unit in ids):
@@ -146,10 +152,14 @@ def _from_numpy_folder(path: Path) -> SavedSorting:
     ids, rate = _described(read_json(path / "numpysorting_info.json"), path)
     spikes = load_npy(path / "spikes.npy")
     names = spikes.dtype.names or ()
-    if spikes.ndim != 1 or not {"sample_index", "unit_index"} <= set(names) or any(
-        spikes.dtype[name].kind not in "iu" for name in ("sample_index", "unit_index")
+    if (
+        spikes.ndim != 1
+        or not {"sample_index", "unit_index"} <= set(names)
+        or any(spikes.dtype[name].kind not in "iu" for name in ("sample_index", "unit_index"))
     ):
-        raise NeurratorError(f"{path / 'spikes.npy'} holds no spikes (sample_index, unit_index): save the sorting again.")
+        raise NeurratorError(
+            f"{path / 'spikes.npy'} holds no spikes (sample_index, unit_index): save the sorting again."
+        )
     saved = SavedSorting(
         ids, rate, len(spikes),
         lambda first, last: np.asarray(spikes["unit_index"][first:last]),
@@ -173,13 +183,22 @@ def _from_npz(path: Path) -> SavedSorting:
     except PermissionError as error:
         raise NeurratorError(f"{path} may not be read: change its permissions.") from error
     except (Exception, MemoryError) as error:  # a damaged archive can fail anywhere
-        raise NeurratorError(f"{path} is no sorting that SpikeInterface saved, or it is damaged: save it again.") from error
+        raise NeurratorError(
+            f"{path} is no sorting that SpikeInterface saved, or it is damaged: save it again."
+        ) from error
     numbers = {key: info[key][0] if info[key] else None for key in ("num_segment", "sampling_frequency")}
     ids, rate = _described(
-        {"unit_ids": info["unit_ids"], "num_segments": numbers["num_segment"], "sampling_frequency": numbers["sampling_frequency"]}, path
+        {
+            "unit_ids": info["unit_ids"],
+            "num_segments": numbers["num_segment"],
+            "sampling_frequency": numbers["sampling_frequency"],
+        },
+        path,
     )
     if len(samples) != len(labels) or samples.dtype.kind not in "iu":
-        raise NeurratorError(f"{path} is damaged: it holds {len(samples)} spike times and {len(labels)} labels; save it again.")
+        raise NeurratorError(
+            f"{path} is damaged: it holds {len(samples)} spike times and {len(labels)} labels; save it again."
+        )
     place = {unit: row for row, unit in enumerate(ids)}
     found, inverse = np.unique(labels, return_inverse=True)
     rows = np.array([place.get(unit, -1) for unit in found.tolist()], dtype=np.int64)[inverse]
@@ -201,9 +220,14 @@ def sorting_in_zarr(group: Any, source: Path) -> SavedSorting:
         info["unit_ids"] = values(group["unit_ids"]).tolist()
         spikes = group["spikes"]
         samples, rows = spikes["sample_index"], spikes["unit_index"]
-        whole = samples.ndim == rows.ndim == 1 and samples.shape == rows.shape and samples.dtype.kind in "iu" and rows.dtype.kind in "iu"
+        whole = (
+            samples.ndim == rows.ndim == 1
+            and samples.shape == rows.shape
+            and samples.dtype.kind in "iu"
+            and rows.dtype.kind in "iu"
+        )
         n_spikes = int(samples.shape[0])
-        properties, warnings = zarr_columns(group["properties"] if "properties" in group else {}, len(info["unit_ids"]))
+        properties, warnings = zarr_columns(group.get("properties", {}), len(info["unit_ids"]))
     except NeurratorError as error:
         raise NeurratorError(f"{source}: {error}") from error
     except Exception as error:
@@ -217,7 +241,9 @@ def sorting_in_zarr(group: Any, source: Path) -> SavedSorting:
             try:
                 return np.asarray(array[first:last])
             except Exception as error:
-                raise NeurratorError(f"The spikes in {source} cannot be read ({one_line(error)}): fetch it again.") from error
+                raise NeurratorError(
+                    f"The spikes in {source} cannot be read ({one_line(error)}): fetch it again."
+                ) from error
 
         return read
 
@@ -261,7 +287,9 @@ def _folder_properties(folder: Path, rows: int) -> tuple[dict[str, np.ndarray], 
         try:
             column = load_npy(file)
         except NeurratorError:
-            warnings.append(f"The property {file.stem} was left out: {file} is damaged or holds pickled objects, which are never loaded.")
+            warnings.append(
+                f"The property {file.stem} was left out: {file} is damaged or holds pickled objects, which are never loaded."
+            )
             continue
         if column.ndim and len(column) == rows and column.dtype.kind in "biufSU":
             properties[file.stem] = np.asarray(column)

@@ -121,7 +121,9 @@ class RemoteHdf5Store(Store):
         start = bytearray(8)
         self._file.readinto(start)
         if bytes(start) != b"\x89HDF\r\n\x1a\n":
-            raise NeurratorError(f"{url} is not an HDF5 file: give the address of an NWB file itself, not of a page about it.")
+            raise NeurratorError(
+                f"{url} is not an HDF5 file: give the address of an NWB file itself, not of a page about it."
+            )
         self._lock = threading.RLock()
 
     def _root(self) -> Any:
@@ -137,7 +139,9 @@ class RemoteHdf5Store(Store):
             behind = _neurrator_cause(error)
             if behind is not None:
                 raise behind from error
-            raise NeurratorError(f"{self.source} is damaged or cut short, or is not an HDF5 file: check it there.") from error
+            raise NeurratorError(
+                f"{self.source} is damaged or cut short, or is not an HDF5 file: check it there."
+            ) from error
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -166,14 +170,18 @@ class ZarrStore(Store):
         try:
             if self.remote:
                 system, path = filesystem(self.source)
-                return zarr.open_consolidated(zarr.storage.FSStore(path, mode="r", fs=system, check=False, create=False))
+                return zarr.open_consolidated(
+                    zarr.storage.FSStore(path, mode="r", fs=system, check=False, create=False)
+                )
             if (Path(self.source) / ".zmetadata").is_file():
                 return zarr.open_consolidated(self.source, mode="r")
             return zarr.open_group(self.source, mode="r")
         except NeurratorError:
             raise
         except KeyError as error:
-            raise NeurratorError(f"{self.source} has no .zmetadata: give the address of an NWB Zarr folder with it.") from error
+            raise NeurratorError(
+                f"{self.source} has no .zmetadata: give the address of an NWB Zarr folder with it."
+            ) from error
         except Exception as error:
             if self.remote and not isinstance(error, ValueError):
                 raise network_error(self.source, error) from error
@@ -304,7 +312,11 @@ def check_chunks(array: Any) -> None:
     NeurratorError
         Pieces are missing.
     """
-    if hasattr(array, "nchunks_initialized") and _zarr_folder(array) is not None and array.nchunks_initialized < array.nchunks:
+    if (
+        hasattr(array, "nchunks_initialized")
+        and _zarr_folder(array) is not None
+        and array.nchunks_initialized < array.nchunks
+    ):
         raise NeurratorError(
             f"{array.name.lstrip('/')} lacks {array.nchunks - array.nchunks_initialized} of its {array.nchunks} pieces: the Zarr folder is damaged; fetch it again."
         )
@@ -312,7 +324,7 @@ def check_chunks(array: Any) -> None:
 
 def _zarr_folder(array: Any) -> str | None:
     place = getattr(array, "chunk_store", None)
-    return place.path if type(place).__name__ == "DirectoryStore" else None
+    return str(place.path) if place is not None and type(place).__name__ == "DirectoryStore" else None
 
 
 def read_into(array: Any, first: int, last: int, out: np.ndarray) -> None:
@@ -337,7 +349,7 @@ def linked(group: Any, name: str) -> Any | None:
             if isinstance(link, dict) and link.get("name") == name and link.get("source") in (".", None):
                 path = str(link.get("path", "")).strip("/")
                 root = _zarr_root(group)
-                return root[path] if path in root else None
+                return root.get(path)
     return None
 
 

@@ -23,7 +23,9 @@ def plain_ids(ids: Iterable[Any], source: str) -> list[int | str]:
             value = value.decode("utf-8", "replace")
         if isinstance(value, float):
             if not np.isfinite(value):
-                raise NeurratorError(f"{source} has a unit without a name (its id is no number): unit ids have to be given.")
+                raise NeurratorError(
+                    f"{source} has a unit without a name (its id is no number): unit ids have to be given."
+                )
             value = int(value) if value.is_integer() else str(value)
         plain.append(int(value) if isinstance(value, int | bool) else str(value))
     seen: set[int | str] = set()
