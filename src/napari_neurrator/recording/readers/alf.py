@@ -77,8 +77,17 @@ def _files(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _attribute(files: dict[str, Path], name: str) -> Path | None:
-    """Return an object's file of an attribute, also where a clock is named after it (``times_ephysClock``)."""
-    return files.get(name) or next((file for key, file in files.items() if key.startswith(f"{name}_")), None)
+    """Return an object's file of an attribute, also where a clock is named after it (``times_ephysClock``) or ONE's writer has bent its case."""
+    plain = _plain(name)
+    return (
+        files.get(name)
+        or next((file for key, file in files.items() if _plain(key) == plain), None)
+        or next((file for key, file in files.items() if key.startswith(f"{name}_")), None)
+    )
+
+
+def _plain(attribute: str) -> str:
+    return attribute.replace("_", "").lower()
 
 
 def read_alf(path: str | Path) -> Recording:
@@ -295,13 +304,13 @@ def _regions(
     if "region" in units:
         return
     for name in _ACRONYMS:
-        names = of_channel(name, 1) if name in channels else None
+        names = of_channel(name, 1)
         if names is not None and names.dtype.kind in "US" and len(names):
             found, row = at(len(names))
             units["region"] = np.where(found, names[row].astype(str).astype(object), UNKNOWN_REGION)
             return
     for name in _REGION_IDS:
-        ids = of_channel(name, 1) if name in channels else None
+        ids = of_channel(name, 1)
         if ids is not None and ids.dtype.kind in "iuf" and len(ids):
             found, row = at(len(ids))
             acronyms = _acronyms(np.nan_to_num(np.asarray(ids, dtype=float)).astype(np.int64), remarks)

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# A spike is seen about so far from its neuron.
+_RADIUS_UM = 100.0
+
 
 def centres_of_mass(templates: np.ndarray, channels: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
     """Return the centre of mass of each template's amplitudes around its peak channel, µm.
@@ -28,8 +31,9 @@ def centres_of_mass(templates: np.ndarray, channels: np.ndarray, columns: np.nda
         amplitude = np.where(valid, amplitude, 0)
         top = amplitude.max(initial=0)
         if top > 0 and np.isfinite(top):
-            # Weak, far channels would pull the centre towards the middle of the probe.
-            near = amplitude >= 0.2 * top
+            # Weak or far channels (noise, other shanks) would pull the centre towards the middle of the probe.
+            away = np.linalg.norm(channels[np.where(valid, where, 0)] - channels[where[amplitude.argmax()]], axis=1)
+            near = (amplitude >= 0.2 * top) & (away <= _RADIUS_UM)
             centres[number] = np.average(channels[where[near]], axis=0, weights=(amplitude[near] / top) ** 2)
     return centres
 
