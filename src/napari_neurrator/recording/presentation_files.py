@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import NeurratorError
+from .natural_order import natural_key
 from .npy_files import open_npy
 from .presentation_ttl import presentations_from_ttl
 from .text_tables import numbers_of, read_text_table
@@ -119,14 +120,16 @@ def read_presentations(path: str | Path) -> pd.DataFrame:
 
 def _columns_of(text: pd.DataFrame) -> tuple[dict[str, str], dict[str, float]]:
     """Return which column of the text means what, and what a second is in it."""
-    plain, scale = {}, {}
+    plain: dict[str, str] = {}
+    scale: dict[str, float] = {}
     for column in text.columns:
         name = re.sub(r"[\s\-.]+", "_", str(column).strip().lower())
         unit = _UNIT.search(name.replace("_", " "))
         stem = name[: unit.start()] if unit else name
         plain.setdefault(stem.strip("_ ") if stem.strip("_ ") else name, column)
         scale[column] = _SCALE[unit.group(1)[0] if not unit.group(1).startswith("mic") else "u"] if unit else 1.0
-    found, scales = {}, {}
+    found: dict[str, str] = {}
+    scales: dict[str, float] = {}
     for meaning, spellings in _SPELLINGS.items():
         column = next((plain[s] for s in spellings.split() if s in plain and plain[s] not in found.values()), None)
         if column is not None:
@@ -157,12 +160,6 @@ def _frames(text: pd.Series, stimulus: pd.Series, path: Path) -> pd.Series:
         count[pair[0]] = number[pair] + 1
     frames[pairs.index] = [float(number[pair]) for pair in zip(pairs["stimulus"], pairs["name"], strict=True)]
     return frames
-
-
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Return a key that sorts names with their numbers as numbers: image 2 before image 10."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part)) if part.isdecimal() and len(part) < 20 else (1, part) for part in parts if part]
 
 
 class _TtlFile(BaseModel):
