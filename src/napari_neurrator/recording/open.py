@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import NeurratorError
+from .describe_units import UnitRules
 from .readers.alf import alf_probes, read_alf
 from .readers.analyzer import is_analyzer, read_analyzer
 from .readers.phy import phy_folder, read_phy
@@ -88,7 +89,13 @@ KINDS = (
 )
 
 
-def open_recording(source: str | Path) -> Recording:
+def open_recording(
+    source: str | Path,
+    *,
+    presentations: str | Path | None = None,
+    rules: UnitRules | None = None,
+    optotag: bool | None = None,
+) -> Recording:
     """Open a spike-sorted session.
 
     Parameters
@@ -96,12 +103,30 @@ def open_recording(source: str | Path) -> Recording:
     source : path-like or str
         An NWB file or Zarr folder or the address of one, a Kilosort or phy folder, a SortingAnalyzer, a saved sorting, an ALF folder, the TOML file of a
         pool, or the word ``sample``: the simulated session, which is made if it is not there yet.
+    presentations : path-like, optional
+        What was shown when, in place of what the source says: a table (CSV, TSV), or a TOML file that names TTL edges and a list of frames.
+    rules : UnitRules, optional
+        By which units are said to pass quality control, to be optotagged, to have narrow spikes.
+    optotag : bool, optional
+        Whether units are tagged by their answers to light, which needs their spike times; by default unless the source lies behind an address.
 
     Raises
     ------
     NeurratorError
         There is nothing of the kind, or it cannot be read.
     """
+    recording = _open(source)
+    if presentations is not None:
+        from .presentation_files import load_presentations
+
+        recording = recording.with_presentations(load_presentations(presentations))
+    light = recording.optogenetics is not None and (not is_url(source) if optotag is None else optotag)
+    if light or rules is not None:
+        recording.describe_units(rules)
+    return recording
+
+
+def _open(source: str | Path) -> Recording:
     if str(source) == "sample":
         from .sample import open_sample
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import NeurratorError
+from .describe_units import UnitRules, describe_units
 from .presentations import canonical_name, tidy_presentations
 from .spikes import SpikeTrains
 from .unit_query import select
@@ -121,6 +122,7 @@ class Recording:
             name, source, sorting, table, shown, _spikes_of(sorting, unit_ids) if spikes is None else spikes, simulated,
             warnings, dict(subject or {}), optogenetics, dict(image_series or {}), tuple(sessions) or (name,),
         )  # fmt: skip
+        recording._describe(None, None)
         recording.units["n_spikes"] = recording.spikes.counts_by_unit()
         if "firing_rate_hz" not in recording.units:
             recording.units["firing_rate_hz"] = recording.units["n_spikes"] / max(recording.duration_s, 1e-9)
@@ -147,6 +149,17 @@ class Recording:
     def pseudo_population(self) -> bool:
         """Whether units of several sessions are pooled here, which never fired together."""
         return len(self.sessions) > 1
+
+    def describe_units(self, rules: UnitRules | None = None) -> None:
+        """Say again what the units are, by other rules, with optotagging where there were light pulses: reads their spike times.
+
+        Fills in `units` (see `describe_units.describe_units` for the columns) and adds to `warnings` what could not be said.
+        """
+        self._describe(self.spikes, rules)
+
+    def _describe(self, spikes: SpikeTrains | None, rules: UnitRules | None) -> None:
+        self.units, notes = describe_units(self.units, spikes, self.optogenetics, self.subject, rules)
+        self.warnings += [note for note in notes if note not in self.warnings]
 
     def with_presentations(self, presentations: pd.DataFrame) -> "Recording":
         """Return the same session with other presentations: ``stimulus``, ``start_time``, ``stop_time`` (seconds), ``frame``.
