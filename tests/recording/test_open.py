@@ -268,7 +268,7 @@ def test_rules_decide_which_units_pass_quality_control(small_sample):
 
     usual, strict = (
         open_recording(small_sample),
-        open_recording(small_sample, rules=UnitRules(quality=QualityRule(amplitude_cutoff=0.0))),
+        open_recording(small_sample, rules=UnitRules(quality=QualityRule(max_amplitude_cutoff=0.0))),
     )
     assert usual.units["passes_qc"].any()
     assert not strict.units["passes_qc"].any()
