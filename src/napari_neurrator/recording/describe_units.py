@@ -162,7 +162,7 @@ def _regions(table: pd.DataFrame, species: str) -> list[str]:
     keeps = pairs.map({pair: _is_layer_of(*pair) for pair in pairs.unique()})
     table["region_parents"] = fresh.where(~keeps.astype(bool), earlier)
     table["region"] = given.map({name: region for name, (region, _) in split.items()})
-    table["layer"] = layers.where(layers != "", given.map({name: layer for name, (_, layer) in split.items()}))
+    table["layer"] = layers.where(layers != "", given.map({name: layer for name, (_, layer) in split.items()})).astype(object)
     strange = sorted(name for name, line in lines.items() if not line and in_brain(name))
     if strange and any(lines.values()):
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
