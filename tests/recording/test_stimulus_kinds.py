@@ -230,7 +230,7 @@ def test_flashes_are_rendered_as_grey_levels(tmp_path):
     stimulus, name = open_stimulus(recording, "flashes")
     assert [int(stimulus.frame(frame)[0, 0, 0]) for frame in moments(recording, name, stimulus)["frame"]] == [
         230,
-        26,
+        25,
         230,
     ]
 

@@ -40,7 +40,8 @@ def open_npy(path: str | Path, what: str) -> np.ndarray:
         return np.load(path, mmap_mode="r" if claimed else None, allow_pickle=False)
     except NeurratorError:
         raise
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
+    except Exception as error:
+        # The header is Python text, and fails to parse in many ways.
         raise NeurratorError(
             f"{path} cannot be read as {what} in NumPy's format: it is missing, damaged or holds objects."
         ) from error

@@ -1,6 +1,6 @@
 """Tables in text files, as people and programs write them."""
 
-import io
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -30,33 +30,55 @@ def read_text_table(path: Path, header: bool | None) -> pd.DataFrame:
     NeurratorError
         The file is missing, empty or no table.
     """
-    text = _text_of(path)
-    numbered = [
-        (n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.lstrip().startswith("#")
-    ]
-    lines = [line for _, line in numbered]
-    if not lines:
+    lines = _text_of(path).removeprefix("\ufeff").splitlines()
+    kept = [number for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    written = [lines[number - 1] for number in kept]
+    if not written:
         raise NeurratorError(f"{path} is empty: it has to hold a table, one presentation a row.")
-    delimiter = _delimiter(lines)
-    named = header if header is not None else not all(_is_number(cell) for cell in lines[0].split(delimiter))
-    try:
-        table = pd.read_csv(
-            io.StringIO("\n".join(lines)), sep=delimiter or r"\s+", header=0 if named else None, dtype=str, skipinitialspace=True,
-            index_col=False, keep_default_na=False, engine="c",
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        reason = str(error).strip().rsplit("error: ", 1)[-1].rstrip(".")
-        raise NeurratorError(f"{path} cannot be read as a table: {reason}.") from error
-    if table.empty:
+    delimiter = _delimiter(written)
+    rows, numbers = _rows(written, kept, delimiter, path)
+    named = header if header is not None else not all(_is_number(cell) for cell in rows[0])
+    names = _distinct(rows[0]) if named else [str(k) for k in range(max(map(len, rows)))]
+    rows, numbers = rows[named:], numbers[named:]
+    if not rows:
         raise NeurratorError(f"{path} holds column names but no rows.")
-    table.columns = [str(column).strip() for column in table.columns]
-    table = table.map(str.strip, na_action="ignore")
+    for row, number in zip(rows, numbers, strict=True):
+        if len(row) > len(names):
+            if any(row[len(names) :]):
+                raise NeurratorError(
+                    f"{path} cannot be read as a table: line {number} has {len(row)} cells, and there are {len(names)} columns."
+                )
+            del row[len(names) :]
+        row.extend([""] * (len(names) - len(row)))
+    table = pd.DataFrame(rows, columns=names, index=pd.Index(numbers), dtype=object)
     if delimiter == ";":
         table = table.replace(r"^([+-]?\d*),(\d+)$", r"\1.\2", regex=True)
-    rows = [n for n, _ in numbered[named:]]
-    # A cell with a line break in it makes more lines than rows.
-    table.index = pd.Index(rows if len(rows) == len(table) else range(1, len(table) + 1))
-    return table.where(table.notna() & (table != ""))
+    return table.where(table != "")
+
+
+def _rows(lines: list[str], numbers: list[int], delimiter: str | None, path: Path) -> tuple[list[list[str]], list[int]]:
+    """Return the cells of each row, and the line on which it ends."""
+    if delimiter is None:
+        return [line.split() for line in lines], numbers
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows, ends = [], []
+    try:
+        for row in reader:
+            rows.append([cell.strip() for cell in row])
+            ends.append(numbers[reader.line_num - 1])
+    except csv.Error as error:
+        raise NeurratorError(
+            f"{path} cannot be read as a table: {error} (line {numbers[max(reader.line_num, 1) - 1]})."
+        ) from error
+    return rows, ends
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return names of columns: what has none is called by its place, and a second of the same name too."""
+    result: list[str] = []
+    for place, name in enumerate(names):
+        result.append(name if name and name not in result else f"{name or 'column'}.{place}")
+    return result
 
 
 def numbers_of(column: pd.Series, path: Path) -> pd.Series:

@@ -63,7 +63,10 @@ class MovieFile(Stimulus):
                 # Packets that an edit list hides are decoded but not shown.
                 self._times = sorted(pts or 0 for pts, _, hidden in packets if not hidden)
                 self._keys = sorted(pts or 0 for pts, key, _ in packets if key)
-        except (OSError, av.error.FFmpegError, IndexError, ValueError) as error:
+        except NeurratorError:
+            raise
+        except Exception as error:
+            # PyAV raises what FFmpeg says, and other things where a stream has no codec.
             raise NeurratorError(
                 f"{self.path} cannot be read as a movie: it is missing, damaged or of another kind."
             ) from error
@@ -103,7 +106,10 @@ class MovieFile(Stimulus):
                 self._decoder = None
             if self._counted:
                 self._count_to(index)
-        except av.error.FFmpegError as error:
+        except NeurratorError:
+            self._decoder = None
+            raise
+        except Exception as error:
             self._decoder = None
             raise NeurratorError(f"Frame {index} of {self.path} cannot be decoded: the movie is damaged.") from error
         if index not in self._kept:

@@ -1,5 +1,6 @@
 """TIFF stacks, page by page."""
 
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ def open_tiff(path: str | Path, name: str | None = None) -> Stimulus:
     import tifffile
 
     path = Path(path)
+    # It logs each fault of a file; here they become one sentence.
+    log = logging.getLogger("tifffile")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
@@ -71,6 +76,8 @@ def open_tiff(path: str | Path, name: str | None = None) -> Stimulus:
         raise NeurratorError(
             f"{path} cannot be read as a TIFF stack: it is missing, damaged or compressed in a way that is not known here."
         ) from error
+    finally:
+        log.setLevel(level)
 
 
 def _decodes(page: Any) -> bool:
