@@ -117,8 +117,9 @@ class _Within(ast.NodeTransformer):
         self.generic_visit(node)
         if not (isinstance(node.func, ast.Name) and node.func.id == "within"):
             return node
-        wanted = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-        if not wanted or node.keywords or len(wanted) < len(node.args) or not all(isinstance(w, str) for w in wanted):
+        given = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+        wanted = [name for name in given if isinstance(name, str)]
+        if not wanted or node.keywords or len(wanted) < len(node.args):
             raise ValueError('within() takes the acronyms of regions in quotes, as in within("VIS")')
         if "region" not in self.units:
             raise NameError("there is no column 'region'")

@@ -13,6 +13,7 @@ from .probes import PROBES, electrode_table
 DESCRIPTION = "SIMULATED by napari-neurrator: a rendered film shown to simulated units; no animal was involved."
 # Share of units that lose too many spikes below the threshold.
 _LOSING_SPIKES = 0.06
+_PRESENCE_BIN_S = 5.0
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -140,6 +141,8 @@ def _add_units(nwb: object, spikes: SpikeTable, lit: list[np.ndarray], electrode
         "cell_type": "simulated label; empty where none",
         "local_index": "row among the units of its probe",
     }
+    # A hundredth of the session, as at Allen's; in the short sessions of tests at least some seconds.
+    bins = min(100, max(int(duration / _PRESENCE_BIN_S), 1))
     for name, description in described.items():
         nwb.add_unit_column(name=name, description=description)  # type: ignore[attr-defined]
     probe_of = electrodes["group_name"]
@@ -160,7 +163,7 @@ def _add_units(nwb: object, spikes: SpikeTable, lit: list[np.ndarray], electrode
             quality="good",
             isi_violations=float(np.mean(np.diff(train) < 0.0015)) if len(train) > 1 else 0.0,
             amplitude_cutoff=amplitude_cutoff,
-            presence_ratio=float(np.mean(np.histogram(train, bins=100, range=(0, duration))[0] > 0)),
+            presence_ratio=float(np.mean(np.histogram(train, bins=bins, range=(0, duration))[0] > 0)),
             firing_rate=float(len(train) / duration),
             snr=float(rng.uniform(1.5, 6)),
             isolation_distance=float(rng.uniform(30, 150)),
