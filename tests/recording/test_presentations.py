@@ -169,6 +169,11 @@ def test_a_missing_column_is_named(column):
         tidy_presentations(shown(range(3)).drop(columns=column), "test")
 
 
+def test_a_column_that_is_there_twice_is_named():
+    with pytest.raises(NeurratorError, match="more than one column 'frame'"):
+        tidy_presentations(pd.concat([shown(range(3)), shown(range(3))[["frame"]]], axis=1), "test")
+
+
 def test_presentations_that_stop_before_they_start_are_refused():
     with pytest.raises(NeurratorError, match=r"1 presentations of test stop before they start \(the first at 0\.067 s"):
         tidy_presentations(shown(range(5)).assign(stop_time=[1, 1, 0, 1, 1.0]), "test")

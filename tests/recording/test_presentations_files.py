@@ -83,8 +83,8 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, text, message):
 
 
 def test_missing_files_and_folders_are_one_sentence(tmp_path):
-    for name in ("nothing.csv", "nothing.toml", "."):
-        with pytest.raises(NeurratorError, match=r"no table|no presentations|cannot be read"):
+    for name in ("nothing.csv", "nothing.toml", ".", "n\0l.csv", "n\0l.toml", "x" * 5000 + ".csv"):
+        with pytest.raises(NeurratorError, match=r"no table|no presentations|cannot be read|no path"):
             load_presentations(tmp_path / name)
 
 

@@ -107,9 +107,6 @@ class Counting:
     def __init__(self, array):
         self.array, self.shape, self.dtype, self.ndim, self.read = array, array.shape, array.dtype, array.ndim, 0
 
-    def __len__(self):
-        return len(self.array)
-
     def __getitem__(self, key):
         part = self.array[key]
         self.read += part.nbytes
@@ -133,6 +130,12 @@ def test_a_store_with_several_candidates_says_which(tmp_path):
         file["trace"] = np.zeros(5)
     with pytest.raises(NeurratorError, match=r"no array of frames.*trace \(5,\) float64"):
         open_frames(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("name", ["nothing.mp4", "n\0l.mp4", "x" * 5000, "~no such user/a.npy"])
+def test_paths_to_nothing(tmp_path, name):
+    with pytest.raises(NeurratorError, match="no frames at"):
+        open_frames(tmp_path / name if not name.startswith("~") else name)
 
 
 def test_axes_that_are_no_frames_are_named(tmp_path):

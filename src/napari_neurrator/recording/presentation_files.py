@@ -63,7 +63,7 @@ def load_presentations(path: str | Path) -> pd.DataFrame:
     NeurratorError
         The file is missing, or cannot be understood; says where.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     return _from_toml(path) if path.suffix.lower() == ".toml" else read_presentations(path)
 
 
@@ -89,7 +89,7 @@ def read_presentations(path: str | Path) -> pd.DataFrame:
     NeurratorError
         The file is missing or no table, lacks a column, or a cell is not a number.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     text = read_text_table(path, header=True)
     found, scales = _columns_of(text)
     for column in ("start_time", "stimulus"):
@@ -178,14 +178,14 @@ class _TtlFile(BaseModel):
 
 def _from_toml(path: Path) -> pd.DataFrame:
     try:
-        said = _TtlFile.model_validate(tomllib.loads(path.read_text("utf-8")))
+        said = _TtlFile.model_validate(tomllib.loads(path.expanduser().read_text("utf-8")))
     except FileNotFoundError as error:
         raise NeurratorError(f"There are no presentations at {path}: give a .csv, .tsv or .toml file.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise NeurratorError(f"{path} cannot be read as TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise NeurratorError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise NeurratorError(f"{path} cannot be read as TOML: {error}.") from error
     if (said.frames is None) == (said.n_frames is None):
         raise NeurratorError(f"{path} has to name either frames (a file) or n_frames (and repeats): give one of them.")
     names: str | np.ndarray | None = said.stimulus
@@ -198,11 +198,11 @@ def _from_toml(path: Path) -> pd.DataFrame:
     elif isinstance(said.frames, list):
         frames = np.array(said.frames, dtype=float)
     else:
-        frames, listed = _frame_list(path.parent / Path(str(said.frames)).expanduser())
+        frames, listed = _frame_list(path.parent / str(said.frames))
         names = listed if listed is not None else names
     if names is None:
         raise NeurratorError(f'{path} does not say which stimulus was shown: add stimulus = "…".')
-    edges = _columns(path.parent / Path(said.ttl).expanduser())
+    edges = _columns(path.parent / said.ttl)
     times = edges[:, 0] if edges.ndim == 2 else edges
     times = times / (said.sample_rate_hz or 1.0) + said.offset_s
     edges = np.column_stack([times, edges[:, 1:]]) if edges.ndim == 2 else times

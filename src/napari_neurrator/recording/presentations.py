@@ -61,7 +61,7 @@ def tidy_presentations(presentations: pd.DataFrame | None, source: str) -> tuple
     Raises
     ------
     NeurratorError
-        A column is missing, or presentations stop before they start.
+        A column is missing or there twice, or presentations stop before they start.
     """
     if presentations is None or presentations.empty:
         kinds = {"stimulus": str, "start_time": float, "stop_time": float}
@@ -71,6 +71,9 @@ def tidy_presentations(presentations: pd.DataFrame | None, source: str) -> tuple
     for column in ("stimulus", "start_time"):
         if column not in presentations:
             raise NeurratorError(f"The presentations of {source} have no column {column!r}.")
+    twice = presentations.columns[presentations.columns.duplicated()]
+    if len(twice):
+        raise NeurratorError(f"The presentations of {source} have more than one column {twice[0]!r}: keep one of them.")
     warnings = list(presentations.attrs.get("warnings", []))
     table = presentations.copy()
     table.attrs = {}

@@ -101,6 +101,7 @@ def numbers_of(column: pd.Series, path: Path) -> pd.Series:
 
 def _text_of(path: Path) -> str:
     try:
+        path = path.expanduser()
         if path.stat().st_size > _MOST_BYTES:
             raise NeurratorError(f"{path} is larger than {_MOST_BYTES // 10**9} GB: that is no table of presentations.")
         data = path.read_bytes()
@@ -108,6 +109,8 @@ def _text_of(path: Path) -> str:
         raise NeurratorError(f"There is no table at {path}: give a .csv, .tsv or .toml file.") from error
     except OSError as error:
         raise NeurratorError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RuntimeError) as error:
+        raise NeurratorError(f"{str(path)!r} is no path to a file: {error}.") from error
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     if not wide and b"\0" in data[:100_000]:
         raise NeurratorError(f"{path} is not a text file: give the table as .csv or .tsv.")

@@ -51,11 +51,11 @@ class ArrayStimulus(Stimulus):
                 f"The frames of {name} hold {array.dtype} and not grey levels: give uint8, or numbers from 0 to 1."
             )
         bytes_a_frame = int(np.prod(array.shape[1:], dtype=np.float64)) * array.dtype.itemsize
-        self._block = max(min(block, _BLOCK_BYTES // bytes_a_frame, len(array)), 1)
+        self._block = max(min(block, _BLOCK_BYTES // bytes_a_frame, array.shape[0]), 1)
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         self.array, self.name, self.frame_rate_hz = array, name, frame_rate_hz
-        self.n_frames = len(array)
+        self.n_frames = int(array.shape[0])
         self.frame_shape = (array.shape[1], array.shape[2], 3)
         self.frame(0)
 

@@ -45,7 +45,6 @@ def open_stimulus(recording: "Recording", name_or_file: str, frames: str | Path 
         No such stimulus, no frames, or as many frames as do not fit what was shown.
     """
     known = {canonical_name(name) for name in recording.presentations["stimulus"].unique()}
-    given = Path(name_or_file).expanduser()
     if canonical_name(name_or_file) in known:
         name = recording.stimulus_name(name_or_file)
         own = own_frames(recording, name)
@@ -59,7 +58,7 @@ def open_stimulus(recording: "Recording", name_or_file: str, frames: str | Path 
             path = _found_beside(recording, name)
             _refuse_shuffled(recording, name, path)
             stimulus = open_frames(path, name)
-    elif given.exists():
+    elif (given := _existing(name_or_file)) is not None:
         stimulus = open_frames(given)
         name = _name_for(recording, stimulus, given)
         stimulus.name = name
@@ -79,12 +78,12 @@ def open_frames(path: str | Path, name: str | None = None) -> Stimulus:
     NeurratorError
         There is nothing, something of another kind, or something that claims to be absurdly large.
     """
-    path = Path(path).expanduser()
-    ending = path.suffix.lower()
-    if not path.exists():
+    found = _existing(path)
+    if found is None:
         raise NeurratorError(
             f"There are no frames at {path}: give a movie file, a .npy, .zarr or .h5 array, a TIFF stack or a folder of images."
         )
+    path, ending = found, found.suffix.lower()
     if is_zarr(path):
         from .stores import open_zarr
 
@@ -109,6 +108,15 @@ def open_frames(path: str | Path, name: str | None = None) -> Stimulus:
         with opened(path):
             pass
     return MovieFile(path, name)
+
+
+def _existing(path: str | Path) -> Path | None:
+    """Return a path that exists, or None: also where it could not be one."""
+    try:
+        path = Path(path).expanduser()
+        return path if path.exists() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def _is_rendered(presentations: pd.DataFrame) -> bool:

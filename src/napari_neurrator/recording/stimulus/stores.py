@@ -107,12 +107,9 @@ def _looks_like_frames(array: Any) -> bool:
 
 
 def _check_codecs(path: Path, array: Any) -> None:
-    codecs = (
-        [array.compressor]
-        if getattr(array, "compressor", None) is not None and not hasattr(array, "compressors")
-        else []
-    )
-    codecs += list(getattr(array, "compressors", None) or ()) + list(getattr(array, "filters", None) or ())
+    # Zarr 2 has one compressor, Zarr 3 several.
+    compressors = array.compressors if hasattr(array, "compressors") else [array.compressor]
+    codecs = [codec for codec in (*compressors, *(array.filters or ())) if codec is not None]
     for codec in codecs:
         if str(getattr(codec, "codec_id", type(codec).__name__)).lower() in _UNSAFE:
             raise NeurratorError(

@@ -24,9 +24,6 @@ class _Pages:
         self._file = tifffile.TiffFile(path)
         self._pages = self._file.series[0].pages
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, index: int) -> np.ndarray:
         with self._lock:
             page: Any = self._pages[index]
