@@ -159,7 +159,7 @@ def _frame_list(frames: Sequence[int] | np.ndarray) -> np.ndarray:
         ) from error
     if numbers.ndim != 1 or not len(numbers):
         raise NeurratorError(f"The frame list has shape {numbers.shape}: it has to be one column, one frame a row.")
-    bad = np.flatnonzero(~((numbers >= -1) & (numbers % 1 == 0) & (numbers < 1e9)))
+    bad = np.flatnonzero(~((numbers >= -1) & (np.floor(numbers) == numbers) & (numbers < 1e9)))
     if len(bad):
         raise NeurratorError(
             f"Row {bad[0] + 1} of the frame list is {numbers[bad[0]]:g}: frames are whole numbers from 0, −1 for a blank."

@@ -24,6 +24,8 @@ CONDITION_COLUMNS = (
 _FIRST = ["stimulus", "start_time", "stop_time", "frame", "repeat", "block"]
 # More than fits in any movie: such a number counts something else.
 _MOST_FRAMES = 1_000_000_000
+# 30,000 years: no time.
+_MOST_S = 1e12
 # Presentations of one stimulus may overlap by a frame, or by this where they are longer (seconds).
 _OVERLAP_S = 0.1
 
@@ -78,8 +80,9 @@ def tidy_presentations(presentations: pd.DataFrame | None, source: str) -> tuple
     table = presentations.copy()
     table.attrs = {}
     table["stimulus"] = _one_spelling(table["stimulus"])
-    table["start_time"] = _numbers(table["start_time"])
-    table["stop_time"] = _numbers(table["stop_time"]) if "stop_time" in table else np.nan
+    for column in ("start_time", "stop_time"):
+        seconds = _numbers(table[column]) if column in table else pd.Series(np.nan, index=table.index)
+        table[column] = seconds.where(seconds.abs() < _MOST_S)
     for column, lacking in (("start time", table["start_time"].isna()), ("stimulus", table["stimulus"] == "")):
         if lacking.any():
             warnings.append(f"{int(lacking.sum())} presentations have no {column} and were left out.")
