@@ -63,6 +63,10 @@ def inspect(
     optotag_artefact: Annotated[
         float | None, typer.Option(help="Left out after onset and before offset, ms (1).", rich_help_panel=_RULE)
     ] = None,
+    optotag_max_p: Annotated[
+        float | None,
+        typer.Option(help="Ask also that the answer is this unlikely by chance (not asked).", rich_help_panel=_RULE),
+    ] = None,
     max_amplitude_cutoff: Annotated[
         float | None, typer.Option(help="Largest amplitude cutoff (0.1).", rich_help_panel=_QUALITY)
     ] = None,
@@ -95,6 +99,7 @@ def inspect(
             "level": optotag_level,
             "min_pulses": optotag_min_pulses,
             "artefact_s": _seconds(optotag_artefact),
+            "max_p": optotag_max_p,
         },
         {
             "max_amplitude_cutoff": max_amplitude_cutoff,

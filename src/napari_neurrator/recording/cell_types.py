@@ -46,6 +46,12 @@ class OptotaggingRule(BaseModel):
     )
     ratio: float = Field(default=2.0, gt=0, description="evoked rate over baseline rate above which a unit is tagged")
     regulariser_hz: float = Field(default=1.0, ge=0, description="added to the baseline rate, Hz")
+    max_p: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="also ask that so many evoked spikes are this unlikely by chance; with few pulses the ratio alone tags some units that do not answer",
+    )
 
     @model_validator(mode="after")
     def _windows_run_forwards(self) -> "OptotaggingRule":
@@ -61,7 +67,7 @@ class OptotaggingRule(BaseModel):
         which = "all levels" if self.level == "all" else "the highest level"
         return (
             f"{ms[0]} ms pulses of {which}, rate {ms[1]} to {ms[2]} ms after onset > {self.ratio:g} × (rate {ms[3]} to {ms[4]} ms"
-            f" + {self.regulariser_hz:g} Hz)"
+            f" + {self.regulariser_hz:g} Hz)" + (f", p <= {self.max_p:g}" if self.max_p is not None else "")
         )
 
 
@@ -100,7 +106,7 @@ def chosen_pulses(optogenetics: pd.DataFrame, rule: OptotaggingRule | None = Non
     light_until = table["stop_time"].cummax().shift(1, fill_value=-np.inf) + rule.artefact_s
     dark = light_until <= table["start_time"] + rule.baseline_start_s
     named = _text(table, "stimulus_name") + " " + _text(table, "condition")
-    single = ~named.map(lambda text: any(word.lower() in text for word in rule.leave_out))
+    single = ~np.array([any(word.lower() in text for word in rule.leave_out) for text in named], dtype=bool)
     lasting = (table["duration"] - rule.pulse_s).abs() <= rule.tolerance_s + 1e-9
     found = table[single & lasting & dark]
     if rule.level == "highest" and len(found):
@@ -132,7 +138,7 @@ def optotag(spikes: SpikeTrains, optogenetics: pd.DataFrame, rule: OptotaggingRu
     -------
     pandas.DataFrame
         Indexed by ``unit_id``: ``evoked_hz``, ``baseline_hz``, ``ratio`` (evoked over baseline plus the regulariser), ``tagged``, ``p`` (one-sided: how
-        likely so many evoked spikes are of a unit whose rate does not change; not part of the rule) and ``n_pulses``.
+        likely so many evoked spikes are of a unit whose rate does not change) and ``n_pulses``.
 
     Raises
     ------
@@ -159,13 +165,14 @@ def optotag(spikes: SpikeTrains, optogenetics: pd.DataFrame, rule: OptotaggingRu
     evoked_hz, baseline_hz = evoked / (evoked_s * len(onset)), before / (baseline_s * len(onset))
     base = baseline_hz + rule.regulariser_hz
     ratio = np.divide(evoked_hz, base, out=np.where(evoked_hz > 0, np.inf, 0.0), where=base > 0)
+    p = binom.sf(evoked - 1, evoked + before, evoked_s / (evoked_s + baseline_s))
     return pd.DataFrame(
         {
             "evoked_hz": evoked_hz,
             "baseline_hz": baseline_hz,
             "ratio": ratio,
-            "tagged": ratio > rule.ratio,
-            "p": binom.sf(evoked - 1, evoked + before, evoked_s / (evoked_s + baseline_s)),
+            "tagged": (ratio > rule.ratio) & (p <= (1.0 if rule.max_p is None else rule.max_p)),
+            "p": p,
             "n_pulses": len(onset),
         },
         index=pd.Index(spikes.unit_ids, name="unit_id"),

@@ -13,11 +13,12 @@ from .regions import in_brain, line_of_parents, region_and_layer
 from .spikes import SpikeTrains
 from .waveforms import NARROW_BELOW_MS, durations_ms, waveform_class
 
+UNKNOWN_REGION = "unknown"
 _LAYERS = ("layer", "cortical_layer", "brain_layer")
 # Names that say that depth counts from the surface of the brain; all other depths are places on the probe (y_um).
 _DEPTHS = ("depth_from_surface_um", "depth_from_surface", "depth_below_surface", "distance_from_surface", "cortical_depth", "cortical_depth_um")  # fmt: skip
 _MOUSE = ("mus musculus", "mouse", "ncbitaxon_10090", "ncbitaxon:10090", "10090", "house mouse", "")
-_OPTO_COLUMNS = {"ratio": "opto_ratio", "evoked_hz": "opto_evoked_hz", "baseline_hz": "opto_baseline_hz", "tagged": "optotagged"}  # fmt: skip
+_OPTO_COLUMNS = {"ratio": "opto_ratio", "p": "opto_p", "evoked_hz": "opto_evoked_hz", "baseline_hz": "opto_baseline_hz", "tagged": "optotagged"}  # fmt: skip
 
 
 class UnitRules(BaseModel):
@@ -60,7 +61,7 @@ def describe_units(
         With ``region`` and ``layer`` (taken apart where the source writes both as one, as in ``VISp2/3``), ``region_parents``
         (``VISp < VIS < Isocortex < CTXpl < CTX < CH < grey``; "" for what the mouse atlas does not know), ``depth_um`` (below the surface, NaN unless the
         source says so), ``cell_type``, ``cell_type_source`` ("label", "optotagging" or ""), ``waveform_duration_ms``, ``waveform_class``, ``passes_qc``,
-        and after optotagging ``opto_ratio``, ``opto_evoked_hz``, ``opto_baseline_hz``, ``optotagged``.
+        and after optotagging ``opto_ratio``, ``opto_p``, ``opto_evoked_hz``, ``opto_baseline_hz``, ``optotagged``.
     notes : list of str
         What could not be said, and why.
     """
@@ -152,7 +153,8 @@ def _regions(table: pd.DataFrame, species: str) -> list[str]:
             if not mouse
             else []
         )
-    given = table["region"].astype(str)
+    # pandas keeps what is missing as missing when it makes text of a column.
+    given = table["region"].astype(object).where(table["region"].notna(), UNKNOWN_REGION).map(str).astype(object)
     split = {name: region_and_layer(name) for name in given.unique()}
     # Described before: what was one acronym is the first of its parents.
     earlier = table["region_parents"].astype(str) if "region_parents" in table else pd.Series("", index=table.index)
@@ -162,7 +164,9 @@ def _regions(table: pd.DataFrame, species: str) -> list[str]:
     keeps = pairs.map({pair: _is_layer_of(*pair) for pair in pairs.unique()})
     table["region_parents"] = fresh.where(~keeps.astype(bool), earlier)
     table["region"] = given.map({name: region for name, (region, _) in split.items()})
-    table["layer"] = layers.where(layers != "", given.map({name: layer for name, (_, layer) in split.items()})).astype(object)
+    table["layer"] = layers.where(layers != "", given.map({name: layer for name, (_, layer) in split.items()})).astype(
+        object
+    )
     strange = sorted(name for name, line in lines.items() if not line and in_brain(name))
     if strange and any(lines.values()):
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""

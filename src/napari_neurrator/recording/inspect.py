@@ -17,7 +17,7 @@ _GREY = ("spontaneous", "gray", "grey", "blank", "gray_screen", "grey_screen")
 # Columns of the units table in order of how much they are missed where the terminal is narrow.
 _MOST_WANTED = (
     "unit_id", "probe", "shank", "region", "layer", "x_um", "y_um", "cell_type", "cell_type_source", "firing_rate_hz",
-    "n_spikes", "waveform_class", "passes_qc", "depth_um", "opto_ratio", "quality", "KSLabel", "group", "amplitude_cutoff",
+    "n_spikes", "waveform_class", "passes_qc", "depth_um", "opto_ratio", "opto_p", "quality", "KSLabel", "group", "amplitude_cutoff",
     "presence_ratio", "isi_violations", "isi_violations_ratio", "snr", "ccf_ap_um", "ccf_dv_um", "ccf_lr_um",
 )  # fmt: skip
 _MOST_PARENTS = 4
@@ -163,7 +163,7 @@ def _regions(units: pd.DataFrame) -> pd.DataFrame:
     """Return one row a probe, region and layer."""
     keys = ["probe", "region"] + (["layer"] if "layer" in units and _says_something(units["layer"]) else [])
     table = units.assign(**{key: units[key].astype(str) for key in keys})
-    table = table.assign(within=_within(table), n_spikes=table["n_spikes"] if "n_spikes" in table else 0)
+    table = table.assign(within=_within(table), n_spikes=table.get("n_spikes", 0))
     groups = table.groupby(keys, sort=True)
     return groups.agg(
         units=("y_um", "size"),

@@ -83,11 +83,12 @@ def criteria(units: pd.DataFrame, rule: QualityRule | None = None) -> tuple[pd.D
         else:
             passed["channel is valid"] = _yes(units[valid])
     if rule.in_brain:
-        inside = units["region"].map(lambda name: in_brain(str(name))) if "region" in units else None
-        if inside is None or not inside.any():
+        regions = units["region"].fillna("").astype(str) if "region" in units else pd.Series("", index=units.index)
+        inside = regions.isin([name for name in regions.unique() if in_brain(name)])
+        if not inside.any():
             missing.append("region is in the brain")
         else:
-            passed["region is in the brain"] = inside.astype(bool)
+            passed["region is in the brain"] = inside
     return pd.DataFrame(passed, index=units.index, dtype=bool), missing
 
 
