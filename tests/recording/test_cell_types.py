@@ -90,7 +90,7 @@ def test_the_numbers_are_those_of_the_rule_by_hand():
 def test_chance_can_be_ruled_out():
     rng = np.random.default_rng(1)
     pulses = table(40)
-    spikes = SpikeTrains(list(range(1010)), [poisson(2, rng) for _ in range(1000)] + [driven(10, 6, pulses, rng) for _ in range(10)])  # fmt: skip
+    spikes = SpikeTrains(list(range(1010)), [poisson(2, rng) for _ in range(1000)] + [driven(10, 15, pulses, rng) for _ in range(10)])  # fmt: skip
     usual = optotag(spikes, pulses)["tagged"]
     sure = optotag(spikes, pulses, OptotaggingRule(max_p=0.001))["tagged"]
     assert usual[:1000].sum() > 10 * max(sure[:1000].sum(), 1)
