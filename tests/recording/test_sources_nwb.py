@@ -285,7 +285,13 @@ def test_frames_in_a_file_beside_the_nwb(tmp_path, there):
     nwb.add_unit(spike_times=[0.1])
     nwb.add_stimulus(
         ImageSeries(
-            name="pages", external_file=["pages.tif"], starting_frame=[0], rate=10.0, num_samples=4, format="external", unit="n/a"
+            name="pages",
+            external_file=["pages.tif"],
+            starting_frame=[0],
+            rate=10.0,
+            num_samples=4,
+            format="external",
+            unit="n/a",
         )
     )
     if there:

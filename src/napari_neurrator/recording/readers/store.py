@@ -1,7 +1,8 @@
 """Where an NWB file's contents lie: HDF5 or Zarr, on this machine or behind an address, as groups of arrays with one set of manners.
 
-h5py's and zarr's groups are read directly. pynwb visits every object of a file before it gives the first one, and SpikeInterface's reader looks
-through all of it for raw recordings: of a remote file that would fetch much more than the tables that are needed.
+h5py's and zarr's groups are read directly: only the tables that are needed, the same way for all of them, and so that damage anywhere else in a file does
+not matter and damage where it does is said in a sentence. (pynwb builds the whole file first and checks its schema, in about as long as all else takes; SpikeInterface's
+reader does without it, too, but looks through the whole file for raw recordings and rounds spike times to samples.)
 """
 
 import json
@@ -9,14 +10,16 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from ...errors import NeurratorError
 from .remote import RemoteFile, filesystem, is_url, network_error, url_name
+from .trial import survive
 
 # The best that HDF5's and Zarr's compressors can do, with room: an array that claims more than that of its stored bytes is damaged.
 _MOST_COMPRESSED = 5_000
@@ -76,6 +79,10 @@ class Store(ABC):
             behind = _neurrator_cause(error)
             if behind is not None:
                 raise behind from error
+            if "filter" in str(error).lower() and "plugin" in str(error).lower():
+                raise NeurratorError(
+                    f"{self.source} is compressed in a way that HDF5 cannot read by itself: pip install hdf5plugin, and open it again."
+                ) from error
             raise NeurratorError(
                 f"{self.source} is damaged or cut short ({_reason(error)}): fetch it again, or check it with nwbinspector."
             ) from error
@@ -94,6 +101,8 @@ class Hdf5Store(Store):
     def _root(self) -> Any:
         import h5py
 
+        _more_filters()
+        survive(self.path)
         try:
             return h5py.File(self.path, "r", locking="best-effort")
         except PermissionError as error:
@@ -129,6 +138,7 @@ class RemoteHdf5Store(Store):
     def _root(self) -> Any:
         import h5py
 
+        _more_filters()
         # The blocks that were fetched stay with the file, so that opening again costs nothing.
         self._file.seek(0)
         try:
@@ -208,6 +218,10 @@ def store_of(source: str | Path) -> Store:
     """
     if is_url(source):
         url = str(source)
+        try:
+            urlsplit(url)
+        except ValueError as error:
+            raise NeurratorError(f"{url:.200} is no address ({error}): check its spelling.") from error
         return ZarrStore(url) if url.split("?")[0].rstrip("/").endswith(".zarr") else RemoteHdf5Store(url)
     path = Path(source)
     return ZarrStore(path) if path.is_dir() else Hdf5Store(path)
@@ -369,6 +383,12 @@ def _zarr_root(group: Any) -> Any:
     import zarr
 
     return zarr.Group(group.store, path="", read_only=True, chunk_store=group.chunk_store)
+
+
+def _more_filters() -> None:
+    """Let HDF5 read what hdf5plugin knows, where that is installed."""
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401
 
 
 def _neurrator_cause(error: BaseException) -> NeurratorError | None:
