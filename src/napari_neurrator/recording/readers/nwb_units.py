@@ -174,6 +174,7 @@ def _from_electrodes(units: pd.DataFrame, electrodes: pd.DataFrame, place: np.nd
         ("region", ("location", *REGION), UNKNOWN_REGION),
         ("probe", ("group_name", "group", "probe_id"), "probe"),
         ("shank", SHANK, None),
+        ("valid_data", ("valid_data",), None),
     ):
         theirs = next((column for column in candidates if column in electrodes), None)
         if theirs is not None and target not in units:
