@@ -30,8 +30,12 @@ def import_readers() -> None:
     """Import what opening a recording needs, while the user still looks for the file."""
     import av  # noqa: F401
     import dask.array  # noqa: F401
+    import pint
     import pynwb  # noqa: F401
     import spikeinterface.extractors.nwbextractors  # noqa: F401
+
+    # napari asks for units with its first layer, and reading their definitions takes more than a second.
+    _ = pint.get_application_registry().micrometer
 
 
 def read_recording(source: str, presentations: str | None = None) -> Any:
