@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 PARTS = (1 / 16, 1 / 4, 1.0)
-PIECE = 4096
+PIECE = 2048
 
 
 def peak_mb() -> float:
