@@ -8,7 +8,10 @@ import numpy as np
 
 DURATION_S = 9_600.0
 # Begin (seconds), frames and showings of the films, as in a brain_observatory_1.1 session.
-FILMS = {"natural_movie_one": (900, [(1_000.0, 10), (5_500.0, 10)]), "natural_movie_three": (3_600, [(2_000.0, 5), (7_000.0, 5)])}
+FILMS = {
+    "natural_movie_one": (900, [(1_000.0, 10), (5_500.0, 10)]),
+    "natural_movie_three": (3_600, [(2_000.0, 5), (7_000.0, 5)]),
+}
 REGIONS = ("VISp", "VISl", "VISal", "VISpm", "VISam", "VISrl", "LGd", "LP", "CA1", "CA3", "DG", "APN")
 UNITS, SPIKES = 2_500, 60_000_000
 

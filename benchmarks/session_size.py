@@ -71,7 +71,9 @@ def main() -> None:
             rows.append((part, compression, json.loads(out.splitlines()[-1])))
             path.unlink()
     base = rows[0][2]
-    print("\n| session | units | spikes | open | spikes read | peak memory | × spike times | one window | counting both films | per second |")
+    print(
+        "\n| session | units | spikes | open | spikes read | peak memory | × spike times | one window | counting both films | per second |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for part, compression, r in rows:
         size_mb = r["spikes"] * 8 / 1e6

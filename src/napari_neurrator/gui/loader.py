@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,8 @@ def import_readers() -> None:
     """Import what opening a recording needs, while the user still looks for the file."""
     import av  # noqa: F401
     import dask.array  # noqa: F401
-    import pint
     import pynwb  # noqa: F401
     import spikeinterface.extractors.nwbextractors  # noqa: F401
-
-    # napari asks for units with its first layer, and reading their definitions takes more than a second.
-    _ = pint.get_application_registry().micrometer
 
 
 def read_recording(source: str, presentations: str | None = None) -> Any:
@@ -355,7 +352,7 @@ class Loader:
                 recording.spikes.times(unit)
                 have.add(unit)
                 words = f"Fetching spike times: unit {n + 1} of {len(missing)}"
-                self.reading.tell(lambda words=words: self._say(recording, words))
+                self.reading.tell(partial(self._say, recording, words))
 
         def then(_: None) -> None:
             if session.recording is recording and session.selected == units:
