@@ -16,7 +16,7 @@ from napari_neurrator.recording import open_recording
 from napari_neurrator.recording.open import is_session
 from napari_neurrator.recording.readers import trial
 
-from .nwb_files import allen_session
+from .nwb_files import allen_session, empty
 
 CALM = settings(
     max_examples=60,
@@ -204,6 +204,50 @@ def test_mutated_arrays_tables_and_settings(valid_folders, tmp_path, kind, which
     file = files[int(which * (len(files) - 1))]
     file.write_bytes(mutated(file.read_bytes(), places))
     opens_or_says_why(copy)
+
+
+@pytest.fixture(scope="session")
+def valid_zarrs(tmp_path_factory):
+    from hdmf_zarr import NWBZarrIO
+    from spikeinterface.core import generate_sorting
+
+    base = tmp_path_factory.mktemp("zarrs")
+    nwb = empty()
+    nwb.add_unit_column("quality", "q")
+    for _ in range(3):
+        nwb.add_unit(spike_times=np.arange(20.0), quality="good")
+    with NWBZarrIO(str(base / "session.nwb.zarr"), "w") as io:
+        io.write(nwb, cache_spec=False)
+    sorting = generate_sorting(num_units=3, durations=[2.0], seed=0)
+    sorting.set_property("brain_area", np.array(["CA1"] * 3))
+    sorting.save(folder=base / "sorting.zarr", format="zarr")
+    made = {path.name: path for path in base.iterdir()}
+    assert all(len(open_recording(path).units) == 3 for path in made.values())
+    return made
+
+
+@CALM
+@given(kind=st.sampled_from(["session.nwb.zarr", "sorting.zarr"]), which=st.floats(0, 1), places=PLACES)
+def test_mutated_zarr(valid_zarrs, tmp_path, kind, which, places):
+    copy = tmp_path / "copy.zarr"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(valid_zarrs[kind], copy)
+    files = sorted(file for file in copy.rglob("*") if file.is_file())
+    file = files[int(which * (len(files) - 1))]
+    file.write_bytes(mutated(file.read_bytes(), places))
+    opens_or_says_why(copy)
+
+
+def test_texts_in_zarr_that_announce_billions_are_refused(valid_zarrs, tmp_path):
+    """numcodecs takes memory for as many texts as the first four bytes of a piece say."""
+    from numcodecs import Blosc
+
+    copy = tmp_path / "s.nwb.zarr"
+    shutil.copytree(valid_zarrs["session.nwb.zarr"], copy)
+    piece = copy / "units" / "quality" / "0"
+    piece.write_bytes(Blosc().encode(b"\xff\xff\xff\xef" + Blosc().decode(piece.read_bytes())[4:]))
+    with pytest.raises(NeurratorError, match="quality cannot be read"):
+        open_recording(copy)
 
 
 @CALM

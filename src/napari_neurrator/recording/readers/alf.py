@@ -12,7 +12,7 @@ from ..recording import UNKNOWN_REGION, Recording
 from ..spikes import Read, SpikeTrains
 from ..trains_sorting import TrainsSorting
 from .columns import rename_known
-from .files import load_npy, load_numbers, read_table
+from .files import clean_texts, load_npy, load_numbers, read_table
 from .grouped import grouped, row_lookup
 
 # [_namespace_]object.attribute[_timescale][.more].ending: `more` is a part of an array, or the id that ONE gives a file.
@@ -205,7 +205,8 @@ def _cluster_columns(folder: Path, files: dict[str, Path]) -> tuple[dict[str, np
             continue
         lengths[file.name] = len(array)
         if array.ndim == 1 or array.size == len(array):
-            columns[attribute] = np.asarray(array).reshape(-1)
+            column = np.asarray(array).reshape(-1)
+            columns[attribute] = clean_texts(column) if column.dtype.kind in "SU" else column
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in sorted(lengths.items())[:4])
         raise NeurratorError(f"{folder} is damaged: its clusters.* files differ in length ({listed}); fetch it again.")
@@ -307,7 +308,7 @@ def _regions(
         names = of_channel(name, 1)
         if names is not None and names.dtype.kind in "US" and len(names):
             found, row = at(len(names))
-            units["region"] = np.where(found, names[row].astype(str).astype(object), UNKNOWN_REGION)
+            units["region"] = np.where(found, clean_texts(np.asarray(names))[row], UNKNOWN_REGION)
             return
     for name in _REGION_IDS:
         ids = of_channel(name, 1)

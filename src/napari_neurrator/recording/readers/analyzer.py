@@ -10,7 +10,7 @@ from ...errors import NeurratorError
 from ..recording import UNKNOWN_REGION, Recording
 from ..trains_sorting import TrainsSorting
 from .columns import REGION, numbers, own_place
-from .files import load_npy, one_line, read_json, read_table
+from .files import clean_text, clean_texts, load_npy, one_line, read_json, read_table
 from .si_sorting import SavedSorting, open_zarr, saved_sorting, sorting_in_zarr, zarr_columns
 from .store import is_plain, values
 from .templates import centres_of_mass, nearest
@@ -178,9 +178,9 @@ def _probes(described: dict[str, Any]) -> _Probes:
             contacts = probe.contact_positions
             places.append(np.asarray(contacts, dtype=float)[:, :2])
             name = probe.annotations.get("name") or probe.annotations.get("probe_name") or f"probe{number}"
-            names += [str(name)] * len(contacts)
+            names += [clean_text(name)] * len(contacts)
             ids = probe.shank_ids
-            shanks += ["" if ids is None else str(i) for i in (range(len(contacts)) if ids is None else ids)]
+            shanks += ["" if ids is None else clean_text(i) for i in (range(len(contacts)) if ids is None else ids)]
             wired = probe.device_channel_indices
             channels += [-1] * len(contacts) if wired is None else [int(c) for c in wired]
         positions = np.concatenate(places) if places else np.zeros((0, 2))
@@ -267,5 +267,5 @@ def _surroundings(units: pd.DataFrame, peaks: np.ndarray, probes: _Probes, attri
     for name in REGION if isinstance(told, dict) and "region" not in units else ():
         column = told.get(name) if isinstance(told, dict) else None
         if isinstance(column, list) and len(column) == len(probes.contacts) and all(isinstance(v, str) for v in column):
-            units["region"] = np.where(found, np.array(column, dtype=object)[at], UNKNOWN_REGION)
+            units["region"] = np.where(found, clean_texts(np.array(column, dtype=object))[at], UNKNOWN_REGION)
             return

@@ -86,6 +86,26 @@ def read_table(path: Path) -> pd.DataFrame:
         raise NeurratorError(f"{path} cannot be read as a table: it is damaged or of another kind.") from error
 
 
+def clean_text(value: object) -> str:
+    """Return a text without what Unicode does not allow (lone surrogates), which tables and terminals refuse."""
+    whole = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return whole.encode("utf-8", "replace").decode("utf-8")
+
+
+def clean_texts(array: np.ndarray) -> np.ndarray:
+    """Return an array of texts as clean str objects.
+
+    Raises
+    ------
+    NeurratorError
+        It holds what is no text.
+    """
+    try:
+        return np.array([clean_text(item) for item in array.ravel()], dtype=object).reshape(array.shape)
+    except (ValueError, SystemError) as error:  # numbers above what Unicode has
+        raise NeurratorError("an array of texts holds what is no text: it is damaged") from error
+
+
 def one_line(error: BaseException) -> str:
     """Return the first line of what an error says."""
     return (str(error).splitlines() or [type(error).__name__])[0].strip()[:150] or type(error).__name__

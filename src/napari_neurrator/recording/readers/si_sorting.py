@@ -18,7 +18,7 @@ from ..recording import Recording
 from ..spikes import SpikeTrains
 from ..trains_sorting import TrainsSorting
 from .columns import own_place, rename_known
-from .files import load_npy, one_line, read_json
+from .files import clean_texts, load_npy, one_line, read_json
 from .grouped import grouped_trains
 from .store import is_plain, values
 from .unit_ids import plain_ids
@@ -285,12 +285,13 @@ def _folder_properties(folder: Path, rows: int) -> tuple[dict[str, np.ndarray], 
     properties, warnings = {}, []
     for file in sorted(folder.glob("*.npy")) if folder.is_dir() else []:
         try:
-            column = load_npy(file)
+            column = np.asarray(load_npy(file))
+            column = clean_texts(column) if column.dtype.kind in "SU" else column
         except NeurratorError:
             warnings.append(
                 f"The property {file.stem} was left out: {file} is damaged or holds pickled objects, which are never loaded."
             )
             continue
-        if column.ndim and len(column) == rows and column.dtype.kind in "biufSU":
-            properties[file.stem] = np.asarray(column)
+        if column.ndim and len(column) == rows and column.dtype.kind in "biufO":
+            properties[file.stem] = column
     return properties, warnings

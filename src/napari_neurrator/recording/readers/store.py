@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ...errors import NeurratorError
+from .files import clean_text, clean_texts
 from .remote import RemoteFile, filesystem, is_url, network_error, url_name
 from .trial import survive
 
@@ -241,9 +242,7 @@ def text(value: Any) -> str:
     """Return one text of an attribute or scalar array."""
     if isinstance(value, np.ndarray):
         value = value.ravel()[0] if value.size else ""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
+    return clean_text(value)
 
 
 def texts(value: Any) -> list[str]:
@@ -273,19 +272,20 @@ def is_plain(array: Any) -> bool:
         import h5py
 
         return h5py.check_string_dtype(array.dtype) is not None
-    return any(type(step).__name__ in ("VLenUTF8", "VLenBytes") for step in array.filters or ())
+    # More dimensions than one are in no table.
+    return array.ndim <= 1 and any(type(step).__name__ in ("VLenUTF8", "VLenBytes") for step in array.filters or ())
 
 
 def values(array: Any) -> np.ndarray:
     """Return all of a plain array; texts as str objects."""
     check_honest(array)
     check_chunks(array)
+    if array.dtype.kind == "O" and not hasattr(array, "asstr"):
+        _check_texts(array)
     if array.dtype.kind == "O" and hasattr(array, "asstr"):
-        return np.asarray(array.asstr("utf-8", errors="replace")[()], dtype=object)
+        return clean_texts(np.asarray(array.asstr("utf-8", errors="replace")[()], dtype=object))
     data = np.asarray(array[()])
-    if data.dtype.kind in "SO":
-        data = np.array([text(item) for item in data.ravel()], dtype=object).reshape(data.shape)
-    return data
+    return clean_texts(data) if data.dtype.kind in "SUO" else data
 
 
 def check_honest(array: Any) -> None:
@@ -339,6 +339,26 @@ def check_chunks(array: Any) -> None:
 def _zarr_folder(array: Any) -> str | None:
     place = getattr(array, "chunk_store", None)
     return str(place.path) if place is not None and type(place).__name__ == "DirectoryStore" else None
+
+
+def _check_texts(array: Any) -> None:
+    """Refuse a Zarr array of texts whose pieces announce more texts than they can hold: the decoder takes memory for as many as it is told.
+
+    Raises
+    ------
+    NeurratorError
+        They do.
+    """
+    for piece in range(array.nchunks):
+        stored = array.chunk_store.get(f"{array.path}/{piece}")
+        if stored is None:
+            continue
+        plain = stored if array.compressor is None else array.compressor.decode(stored)
+        announced = int.from_bytes(bytes(memoryview(plain)[:4]), "little")
+        if announced > (array.chunks[0] if array.ndim else 1):
+            raise NeurratorError(
+                f"The texts of {array.name.lstrip('/')} cannot be read: they are damaged; fetch the source again."
+            )
 
 
 def read_into(array: Any, first: int, last: int, out: np.ndarray) -> None:

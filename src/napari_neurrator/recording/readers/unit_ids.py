@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NeurratorError
+from .files import clean_text
 
 
 def plain_ids(ids: Iterable[Any], source: str) -> list[int | str]:
@@ -19,15 +20,13 @@ def plain_ids(ids: Iterable[Any], source: str) -> list[int | str]:
     plain: list[int | str] = []
     for unit in ids:
         value = unit.item() if isinstance(unit, np.generic) else unit
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
         if isinstance(value, float):
             if not np.isfinite(value):
                 raise NeurratorError(
                     f"{source} has a unit without a name (its id is no number): unit ids have to be given."
                 )
             value = int(value) if value.is_integer() else str(value)
-        plain.append(int(value) if isinstance(value, int | bool) else str(value))
+        plain.append(int(value) if isinstance(value, int | bool) else clean_text(value))
     seen: set[int | str] = set()
     for unit_id in plain:
         if unit_id in seen:
