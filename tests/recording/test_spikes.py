@@ -134,6 +134,21 @@ def test_lazy_trains_are_those_of_memory_whichever_are_asked_for_first(trains, w
         np.testing.assert_array_equal(lazy.times(unit), here.times(unit))
 
 
+def test_the_span_of_unread_trains_reads_their_ends_alone():
+    rng = np.random.default_rng(0)
+    source = Source([np.sort(rng.uniform(3, 90, n)) for n in (5, 4000, 300)])
+    lazy = SpikeTrains.lazy("abc", source.counts, source.read, random_access=True)
+    assert lazy.span() == (min(source.flat[[0, 5, 4005]]), max(source.flat[[4, 4004, 4304]]))
+    assert sum(last - first for first, last in source.asked) == 6
+    wild = Source([np.array([5.0, np.nan]), np.array([7.0, 6.0])])
+    assert SpikeTrains.lazy("ab", wild.counts, wild.read, random_access=True).span() == (5.0, 7.0)
+
+
+def test_what_was_mended_is_counted():
+    spikes = SpikeTrains("ab", [np.array([2.0, 1.0, -1.0, np.nan]), np.array([1.0])])
+    assert (spikes.dropped, spikes.reordered, spikes.before_zero) == (1, 1, 1)
+
+
 def test_a_source_that_fails_says_so_and_can_be_asked_again():
     source = Source([np.array([1.0, 2.0])])
 

@@ -141,8 +141,15 @@ class Recording:
     @property
     def remarks(self) -> list[str]:
         """What the user should know: `warnings`, and what was found while spike times were read."""
-        dropped = self.spikes.dropped
-        found = [f"{dropped} spike times are not numbers and were left out."] if dropped else []
+        spikes, found = self.spikes, []
+        if spikes.dropped:
+            found.append(f"{spikes.dropped} spike times are not numbers and were left out.")
+        if spikes.reordered:
+            found.append(f"The spike times of {spikes.reordered} units were out of order and have been sorted.")
+        if spikes.before_zero:
+            found.append(
+                f"{spikes.before_zero} spikes lie before time 0: check that spikes and presentations share a clock."
+            )
         return self.warnings + found
 
     @property

@@ -35,6 +35,10 @@ class SpikeTrains:
         Names of the units.
     dropped : int
         Spike times, among those read so far, that were no finite number.
+    reordered : int
+        Units, among those read so far, whose spike times did not ascend: they were sorted.
+    before_zero : int
+        Spike times, among those read so far, below 0.
     """
 
     def __init__(self, unit_ids: Sequence[int | str], trains: Sequence[np.ndarray]):
@@ -45,7 +49,14 @@ class SpikeTrains:
             self._tidy(row)
 
     @classmethod
-    def lazy(cls, unit_ids: Sequence[int | str], counts: Sequence[int] | np.ndarray, read: Read) -> "SpikeTrains":
+    def lazy(
+        cls,
+        unit_ids: Sequence[int | str],
+        counts: Sequence[int] | np.ndarray,
+        read: Read,
+        *,
+        random_access: bool = False,
+    ) -> "SpikeTrains":
         """Make trains that are read from their source when they are first asked for.
 
         Parameters
@@ -57,9 +68,12 @@ class SpikeTrains:
         read : callable
             ``read(first, last, out)`` fills `out`, float64, with spikes `first` to `last` (seconds) of all trains laid end to end in the
             order of `unit_ids`; a `NeurratorError` of it reaches whoever asked.
+        random_access : bool
+            Whether reading single spikes costs no more than these spikes.
         """
         trains = cls.__new__(cls)
         trains._set(unit_ids, np.asarray(counts, dtype=np.int64), read)
+        trains._random_access = random_access
         return trains
 
     def _set(self, unit_ids: Sequence[int | str], counts: np.ndarray, read: Read | None = None) -> None:
@@ -74,7 +88,8 @@ class SpikeTrains:
         self._ready = counts == 0
         self._read = read
         self._lock = threading.Lock()
-        self.dropped = 0
+        self._random_access = False
+        self.dropped = self.reordered = self.before_zero = 0
 
     @property
     def n_spikes(self) -> int:
@@ -116,14 +131,30 @@ class SpikeTrains:
     def span(self) -> tuple[float, float]:
         """Return the times of the first and the last spike, seconds; (0, 0) where there is none.
 
-        Of trains that have not been read, some are: the longest, which begin and end with the session.
+        Of trains that have not been read, some are: the longest, which begin and end with the session (of these only the ends where that is cheap).
         """
         if not self.loaded:
-            self._ensure(np.argsort(self.counts_by_unit())[-_LONGEST:])
+            longest = np.argsort(self.counts_by_unit())[-_LONGEST:]
+            ends = self._ends_of(longest) if self._random_access else None
+            if ends is not None:
+                return ends
+            self._ensure(longest)
         rows = np.flatnonzero(self._ready & (self._ends > self._begins))
         if not len(rows):
             return 0.0, 0.0
         return float(self._times[self._begins[rows]].min()), float(self._times[self._ends[rows] - 1].max())
+
+    def _ends_of(self, rows: np.ndarray) -> tuple[float, float] | None:
+        """Return the earliest first and the latest last spike time of some units, read alone; None where they cannot be right."""
+        rows = rows[self._ends[rows] > self._begins[rows]]
+        values = np.empty((len(rows), 2))
+        for value, row in zip(values, rows, strict=True):
+            for column, place in enumerate((self._begins[row], self._ends[row] - 1)):
+                if self._read is not None:
+                    self._read(int(place), int(place) + 1, value[column : column + 1])
+        if not len(rows) or not np.isfinite(values).all() or (values[:, 0] > values[:, 1]).any():
+            return None
+        return float(values[:, 0].min()), float(values[:, 1].max())
 
     def count(
         self,
@@ -221,8 +252,12 @@ class SpikeTrains:
 
         times = self._times[self._begins[row] : self._ends[row]]
         if not is_tidy(times):
-            good = np.sort(times[np.isfinite(times)])
+            good = times[np.isfinite(times)]
             self.dropped += len(times) - len(good)
+            if not is_tidy(good):
+                self.reordered += 1
+                good = np.sort(good)
             times[: len(good)] = good
             self._ends[row] = self._begins[row] + len(good)
+        self.before_zero += int(np.searchsorted(self._times[self._begins[row] : self._ends[row]], 0.0))
         self._ready[row] = True

@@ -85,7 +85,9 @@ def _read(store: Store, root: Any, table: Any) -> Recording:
     image_series, extra, image_warnings = read_image_series(store, root, shown)
     if extra is not None:
         presentations = extra if presentations is None else pd.concat([presentations, extra], ignore_index=True)
-    spikes = SpikeTrains.lazy(unit_ids, counts, _reader(store, times.name, len(times) if times.shape else 0))
+    spikes = SpikeTrains.lazy(
+        unit_ids, counts, _reader(store, times.name, len(times) if times.shape else 0), random_access=True
+    )
     recording = Recording.from_sorting(
         TrainsSorting(spikes, _rate(times)),
         presentations,
