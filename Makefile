@@ -27,7 +27,9 @@ docs: $(VENV)/docs-installed
 	$(BIN)/mkdocs build --strict
 
 benchmark: $(VENV)/test-installed screen
-	$(RUN) $(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/session_size.py
+	$(RUN) $(BIN)/python benchmarks/session_window.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv; }

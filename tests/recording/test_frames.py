@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ def number_of(frame: np.ndarray) -> int:
     return sum(1 << bit for bit in range(8) if frame[8:56, bit * 16 + 3 : bit * 16 + 13].mean() > 127)
 
 
-def write_movie(path, codec, options):
+def write_movie(path, codec, options, pix_fmt="yuv420p", times_ms=None):
     try:
         encoder = av.codec.Codec(codec, "w")
     except av.codec.codec.UnknownCodecError:
@@ -30,13 +31,18 @@ def write_movie(path, codec, options):
     assert encoder is not None
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30, options=options)
-        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 128, 64, pix_fmt
+        if times_ms is not None:
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         for number in range(N_FRAMES):
             picture = np.zeros((64, 128, 3), np.uint8)
             for bit in range(8):
                 if number >> bit & 1:
                     picture[:, bit * 16 : (bit + 1) * 16] = 255
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pix_fmt)
+            if times_ms is not None:
+                frame.pts, frame.time_base = times_ms[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
@@ -66,6 +72,42 @@ def test_frame_numbers_are_exact_in_any_order(tmp_path, name, codec, options):
         fresh = MovieFile(path)
         wanted = random.Random(seed).choices(range(N_FRAMES), k=30)
         assert [number_of(fresh.frame(i)) for i in wanted] == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("a.gif", "gif", "rgb8"),
+        ("a.apng", "apng", "rgb24"),
+        ("a.webm", "libvpx-vp9", "yuv420p"),
+        ("grey.avi", "rawvideo", "gray"),
+        ("ten-bit-grey.mkv", "ffv1", "gray10le"),
+        ("ten-bit.mov", "prores_ks", "yuv422p10le"),
+        ("ten-bit.mp4", "libx264", "yuv420p10le"),
+        ("no container.h264", "libx264", "yuv420p"),
+        ("Bühne 3.ts", "libx264", "yuv420p"),
+    ],
+)
+def test_containers_depths_and_colours(tmp_path, name, codec, pix_fmt):
+    movie = MovieFile(write_movie(tmp_path / name, codec, {}, pix_fmt))
+    wanted = [*range(0, N_FRAMES, 7), 3, N_FRAMES - 1, 0]
+    assert movie.n_frames == N_FRAMES
+    assert [number_of(movie.frame(i)) for i in wanted] == wanted
+    # Black and white as they were, not the narrower range that films are stored in.
+    assert movie.frame(1)[20:40, 4:12].min() >= 250
+    assert movie.frame(1)[20:40, 20:124].max() <= 5
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_frames_of_any_length_count_one_each(tmp_path, name):
+    lengths = [random.Random(number).choice([10, 33, 100, 500]) for number in range(N_FRAMES)]
+    path = write_movie(
+        tmp_path / name, "libx264", {"bf": "3", "g": "12"}, times_ms=[0, *np.cumsum(lengths[:-1]).tolist()]
+    )
+    movie = MovieFile(path)
+    wanted = random.Random(1).choices(range(N_FRAMES), k=40)
+    assert movie.n_frames == N_FRAMES
+    assert [number_of(movie.frame(i)) for i in wanted] == wanted
 
 
 def test_a_movie_that_starts_amid_an_edit_counts_only_what_is_shown(tmp_path):

@@ -89,14 +89,14 @@ def test_units_without_electrodes_keep_their_own_columns_and_a_warning(tmp_path)
     nwb.add_unit(spike_times=[0.1], location="CA3", cell_type="PV", depth_um=50.0)
     recording = open_recording(write(tmp_path / "own.nwb", nwb))
     assert recording.units[["region", "cell_type", "y_um"]].iloc[0].tolist() == ["CA3", "PV", 50.0]
-    assert any("no position" in warning for warning in recording.warnings)
+    assert any("no position" in warning for warning in recording.remarks)
 
 
 def test_spike_times_that_are_no_numbers_are_warned_of_on_opening(tmp_path):
     nwb = empty()
     nwb.add_unit(spike_times=[3.0, np.nan, -1.0, 2.0])
     recording = open_recording(write(tmp_path / "nan.nwb", nwb))
-    assert any("not numbers" in warning for warning in recording.warnings)
+    assert any("not numbers" in warning for warning in recording.remarks)
     assert recording.spikes.times(0).tolist() == [-1.0, 2.0, 3.0]
 
 

@@ -254,3 +254,21 @@ def test_the_real_kilosort_folder():
     assert len(recording.units) == 86
     assert recording.units[["x_um", "y_um"]].notna().all().all()
     assert recording.spikes.n_spikes == 15_980
+
+
+def test_a_session_without_presentations_gets_them_from_a_table(tmp_path, small_sample):
+    (tmp_path / "shown.csv").write_text("stimulus,start_time,stop_time,frame\nscenes,1.0,1.25,4\nscenes,1.25,1.5,7\n")
+    recording = open_recording(small_sample, presentations=tmp_path / "shown.csv")
+    assert recording.presentations[["stimulus", "frame"]].to_numpy().tolist() == [["scenes", 4], ["scenes", 7]]
+
+
+def test_rules_decide_which_units_pass_quality_control(small_sample):
+    from napari_neurrator.recording.describe_units import UnitRules
+    from napari_neurrator.recording.quality import QualityRule
+
+    usual, strict = (
+        open_recording(small_sample),
+        open_recording(small_sample, rules=UnitRules(quality=QualityRule(max_amplitude_cutoff=0.0))),
+    )
+    assert usual.units["passes_qc"].any()
+    assert not strict.units["passes_qc"].any()

@@ -56,8 +56,7 @@ def test_counts_agree_with_a_histogram_where_the_work_is_done_in_parts(monkeypat
     spikes = SpikeTrains(range(4), trains)
     starts = rng.uniform(-1, 61, 200)
     whole = spikes.count(starts, 20, 1 / 120)
-    monkeypatch.setattr(module, "_AT_ONCE", 37)
-    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 450)
+    monkeypatch.setattr(module, "_WORTH_A_THREAD", 40)
     np.testing.assert_array_equal(spikes.count(starts, 20, 1 / 120), whole)
     edges = starts[:, None] + np.arange(21) * (1 / 120)
     for unit, train in enumerate(trains):
@@ -91,3 +90,73 @@ def test_a_whole_population_and_a_small_subset_agree():
     spikes = SpikeTrains(list("abc"), [np.array([0.1]), np.array([0.2, 0.25]), np.array([0.3])])
     every = spikes.count(np.array([0.0]), 4, 0.1)
     np.testing.assert_array_equal(spikes.count(np.array([0.0]), 4, 0.1, ["c", "b"]), every[..., [2, 1]])
+
+
+class Source:
+    """Spike times in a file, as far as the trains can tell."""
+
+    def __init__(self, trains):
+        self.flat = np.concatenate(trains)
+        self.counts = [len(train) for train in trains]
+        self.asked = []
+
+    def read(self, first, last, out):
+        self.asked.append((first, last))
+        out[:] = self.flat[first:last]
+
+
+@given(
+    trains=st.lists(st.lists(st.floats(width=16), max_size=9), min_size=1, max_size=8),
+    wanted=st.lists(st.integers(0, 7), max_size=5),
+    at_once=st.integers(1, 12),
+)
+@settings(max_examples=150, deadline=None)
+def test_lazy_trains_are_those_of_memory_whichever_are_asked_for_first(trains, wanted, at_once):
+    from napari_neurrator.recording import spikes as module
+
+    source, here = Source([np.array(t) for t in trains]), SpikeTrains(range(len(trains)), trains)
+    kept, module._AT_ONCE = module._AT_ONCE, at_once
+    try:
+        lazy = SpikeTrains.lazy(range(len(trains)), source.counts, source.read)
+        assert source.asked == []
+        for unit in wanted:
+            if unit < len(trains):
+                np.testing.assert_array_equal(lazy.times(unit), here.times(unit))
+        assert sum(last - first for first, last in source.asked) == sum(
+            source.counts[u] for u in {u for u in wanted if u < len(trains)}
+        )
+        lazy.load()
+    finally:
+        module._AT_ONCE = kept
+    assert lazy.loaded and lazy.dropped == here.dropped and lazy.span() == here.span()
+    assert sum(last - first for first, last in source.asked) == sum(source.counts)
+    for unit in range(len(trains)):
+        np.testing.assert_array_equal(lazy.times(unit), here.times(unit))
+
+
+def test_the_span_of_unread_trains_reads_their_ends_alone():
+    rng = np.random.default_rng(0)
+    source = Source([np.sort(rng.uniform(3, 90, n)) for n in (5, 4000, 300)])
+    lazy = SpikeTrains.lazy("abc", source.counts, source.read, random_access=True)
+    assert lazy.span() == (min(source.flat[[0, 5, 4005]]), max(source.flat[[4, 4004, 4304]]))
+    assert sum(last - first for first, last in source.asked) == 6
+    wild = Source([np.array([5.0, np.nan]), np.array([7.0, 6.0])])
+    assert SpikeTrains.lazy("ab", wild.counts, wild.read, random_access=True).span() == (5.0, 7.0)
+
+
+def test_what_was_mended_is_counted():
+    spikes = SpikeTrains("ab", [np.array([2.0, 1.0, -1.0, np.nan]), np.array([1.0])])
+    assert (spikes.dropped, spikes.reordered, spikes.before_zero) == (1, 1, 1)
+
+
+def test_a_source_that_fails_says_so_and_can_be_asked_again():
+    source = Source([np.array([1.0, 2.0])])
+
+    def broken(first, last, out):
+        raise NeurratorError("The disk is gone.")
+
+    lazy = SpikeTrains.lazy(["a"], [2], broken)
+    with pytest.raises(NeurratorError, match="disk is gone"):
+        lazy.load()
+    lazy._read = source.read
+    assert lazy.times("a").tolist() == [1.0, 2.0]

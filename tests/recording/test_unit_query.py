@@ -45,6 +45,61 @@ def test_what_a_query_finds(recording, query, found):
     assert recording.select_units(query) == found
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ('within("VIS")', ["u1"]),
+        ('within("visp")', ["u1"]),
+        ('within("Isocortex") and y_um < 6', ["u1"]),
+        ('not within("CTX")', ["u2"]),
+        ('~within("root")', ["u2"]),
+        ('within("LGd", "VIS")', ["u1"]),
+        ('within("CA1") or within("VISp")', ["u1"]),
+        ('within("VIS") & within("grey")', ["u1"]),
+        ('within("VIS") == False', ["u2"]),
+        ('within("VIS") and region == "within(\\"VIS\\")" or `my col` == 2', ["u2"]),
+    ],
+)
+def test_a_region_and_all_its_parts(recording, query, found):
+    assert recording.select_units(query) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ('within("nowhere")', "has a region 'nowhere'"),
+        ('within("VISpp")', "did you mean"),
+        ("within()", "acronyms"),
+        ("within(region)", "acronyms"),
+        ('within("VIS", 3)', "acronyms"),
+        ('within(name="VIS")', "acronyms"),
+        ('within(*["VIS"])', "acronyms"),
+        ('within("VIS").to_csv("x")', "may not use"),
+        ("within", "no column 'within'"),
+        ('region.within("VIS")', "may not use"),
+        ('within(within("VIS"))', "acronyms"),
+    ],
+)
+def test_within_takes_regions_only(recording, query, why):
+    with pytest.raises(NeurratorError, match=why):
+        recording.select_units(query)
+
+
+def test_layers_are_within_their_region_and_the_sources_own_names_count():
+    from spikeinterface.core import NumpySorting
+
+    sorting = NumpySorting.from_unit_dict({n: np.array([30]) for n in range(4)}, sampling_frequency=30_000)
+    units = pd.DataFrame({"region": ["VISp5", "VISrl2/3", "area 17", "None"]}, index=range(4))
+    recording = Recording.from_sorting(sorting, units=units)
+    assert recording.select_units('within("VIS")') == [0, 1]
+    assert recording.select_units('within("VISp5")') == [0]
+    assert recording.select_units('within("VISp") and layer == "5"') == [0]
+    assert recording.select_units('within("PTLp")') == [1]
+    assert recording.select_units('within("area 17")') == [2]
+    with pytest.raises(NeurratorError, match="finds none of the 4 units"):
+        recording.select_units('within("CA1")')
+
+
 def test_no_query_writes_a_file(recording, tmp_path):
     target = tmp_path / "written"
     for method in ("to_pickle", "to_csv", "to_json", "to_hdf"):

@@ -40,15 +40,12 @@ def native_canvas(viewer: Any) -> QWidget:
 
 def zoom(viewer: Any) -> float:
     """Return screen pixels per world unit."""
-    viewer = unwrap(viewer)
-    return float((viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera).zoom)
+    return float(_camera(viewer).zoom)
 
 
 def world_to_canvas(viewer: Any, point: tuple[float, float]) -> tuple[float, float]:
     """Return the pixel (x, y) of the canvas widget at which a world point (y, x) is drawn."""
-    viewer = unwrap(viewer)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    canvas = native_canvas(viewer)
+    camera, canvas = _camera(viewer), native_canvas(viewer)
     cy, cx = camera.center[-2:]
     return (
         canvas.width() / 2 + (point[1] - cx) * camera.zoom,
@@ -58,11 +55,43 @@ def world_to_canvas(viewer: Any, point: tuple[float, float]) -> tuple[float, flo
 
 def look_at(viewer: Any, top: float, left: float, bottom: float, right: float, margin: float = 0.03) -> None:
     """Move the camera so that a rectangle of the world fills the canvas."""
-    viewer = unwrap(viewer)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    camera = _camera(viewer)
     height, width = canvas_size(viewer)
     camera.center = (0.0, (top + bottom) / 2, (left + right) / 2)
     camera.zoom = (1 - 2 * margin) * min(height / max(bottom - top, 1e-9), width / max(right - left, 1e-9))
+
+
+def camera_state(viewer: Any) -> tuple[Any, float, Any]:
+    """Return centre, zoom and angles of the camera."""
+    camera = _camera(viewer)
+    return tuple(camera.center), float(camera.zoom), tuple(camera.angles)
+
+
+def set_camera_state(viewer: Any, state: tuple[Any, float, Any]) -> None:
+    """Put the camera back where `camera_state` found it."""
+    camera = _camera(viewer)
+    camera.center, camera.zoom, camera.angles = state
+
+
+def look_around(viewer: Any, centre: Any, diameter: float, angles: tuple[float, float, float]) -> None:
+    """Point the camera of a 3D view at `centre` so that a ball of `diameter` fills the canvas."""
+    camera = _camera(viewer)
+    camera.center = tuple(float(c) for c in centre)
+    camera.angles = angles
+    camera.zoom = min(canvas_size(viewer)) / diameter
+
+
+def _camera(viewer: Any) -> Any:
+    viewer = unwrap(viewer)
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def point_under_mouse(layer: Any, event: Any) -> int | None:
+    """Return the index of the point of a 3D layer that a mouse event of the viewer lies on."""
+    index = layer.get_value(
+        event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
+    )
+    return None if index is None else int(index)
 
 
 def canvas_size(viewer: Any) -> tuple[int, int]:
@@ -82,6 +111,11 @@ def set_canvas_text(viewer: Any, text: str) -> None:
     overlay.font_size = 10
     overlay.position = "top_left"
     overlay.visible = bool(text)
+
+
+def set_title(viewer: Any, words: str) -> None:
+    """Name what is open in the window's title."""
+    unwrap(viewer).title = f"Neurrator: {words}" if words else "Neurrator"
 
 
 def is_dark(viewer: Any) -> bool:

@@ -56,7 +56,7 @@ class LassoTool:
         self.mode: SelectMode = "replace"
         self._n_before = 0
         self._undo: list[Callable[[], Any]] = []
-        layers.built.connect(self.attach)
+        layers.attached.connect(self.attach)
         session.events.lassoing.connect(self._on_lassoing)
 
     def attach(self) -> None:
@@ -71,6 +71,10 @@ class LassoTool:
         self.viewer.mouse_drag_callbacks.append(self._on_click)
         units.selected_data.events.items_changed.connect(self._on_points_selected)
         units.events.data.connect(self._on_points_moved)
+        brain = self.layers.get(styles.BRAIN_UNITS)
+        if brain is not None:
+            brain.selected_data.events.items_changed.connect(self._on_points_selected)
+            brain.events.data.connect(self._on_points_moved)
         self._undo = [
             lambda: lasso.mouse_drag_callbacks.remove(self._on_press),
             lambda: lasso.events.data.disconnect(self._on_data),
@@ -93,7 +97,7 @@ class LassoTool:
     def close(self) -> None:
         """Let go of everything."""
         self.detach()
-        self.layers.built.disconnect(self.attach)
+        self.layers.attached.disconnect(self.attach)
         self.session.events.lassoing.disconnect(self._on_lassoing)
 
     # -- the lasso -------------------------------------------------------------------------------------------------------------------
@@ -102,11 +106,14 @@ class LassoTool:
         if lasso is None or units is None:
             return
         if on:
+            # the lasso is drawn round units on their probes
+            self.session.view = "probe"
             self.viewer.layers.selection.active = lasso
             lasso.mode = "add_polygon_lasso"
         else:
             lasso.mode = "pan_zoom"
-            self.viewer.layers.selection.active = units
+            if self.session.view == "probe":
+                self.viewer.layers.selection.active = units
 
     def _on_mode(self) -> None:
         lasso = self.layers.get(styles.LASSO)
@@ -134,7 +141,7 @@ class LassoTool:
 
     def select_inside(self, polygon: np.ndarray, mode: SelectMode) -> None:
         """Select the units inside a polygon given in world coordinates (y, x)."""
-        inside = points_in_polygon(self.layers.positions, polygon)
+        inside = points_in_polygon(self.layers.positions, polygon) & self.session.visible
         if not inside.any():
             self.session.warn("No unit lies inside the lasso; the selection is unchanged.")
             return
@@ -160,7 +167,8 @@ class LassoTool:
     def _on_click(self, viewer: Any, event: Any) -> Any:
         """A click on a unit, with any layer in pan and zoom, selects it."""
         active = viewer.layers.selection.active
-        units = self.layers.get(styles.UNITS)
+        brain = self.layers.get(styles.BRAIN_UNITS)
+        units = brain if brain is not None else self.layers.get(styles.UNITS)
         if (
             units is None
             or not units.visible
@@ -174,28 +182,33 @@ class LassoTool:
             yield
         if np.abs(np.asarray(event.pos) - start).max() > 3:
             return
-        distance = np.hypot(*(self.layers.positions - np.asarray(event.position)[-2:]).T)
-        if len(distance) and distance.min() <= max(0.7 * self.layers.diameter, 4 / compat.zoom(viewer)):
-            unit = self.session.unit_ids[int(distance.argmin())]
+        row = self._nearest(event) if brain is None else compat.point_under_mouse(brain, event)
+        if row is not None:
+            unit = self.session.unit_ids[row]
             mode = mode_of(event.modifiers, self.session.select_mode)
             if mode == "add" and unit in self.session.selected:
                 mode = "subtract"
             self.session.select([unit], mode)
 
+    def _nearest(self, event: Any) -> int | None:
+        """Return the row of the unit on its probe that the mouse is on."""
+        distance = np.hypot(*(self.layers.positions - np.asarray(event.position)[-2:]).T)
+        distance[~self.session.visible] = np.inf
+        near = max(0.7 * self.layers.diameter, 4 / compat.zoom(self.viewer))
+        return int(distance.argmin()) if len(distance) and distance.min() <= near else None
+
     def _on_points_selected(self, *_: Any) -> None:
-        units = self.layers.get(styles.UNITS)
-        if units is None or str(units.mode) != "select" or self.layers.painting:
+        if self.layers.painting:
             return
-        ids = self.session.unit_ids
-        self.session.select([ids[i] for i in units.selected_data], "replace")
+        for name in (styles.BRAIN_UNITS, styles.UNITS):
+            units = self.layers.get(name)
+            if units is not None and units.visible and str(units.mode) == "select":
+                ids = self.session.unit_ids
+                self.session.select([ids[i] for i in units.selected_data], "replace")
+                return
 
     def _on_points_moved(self, event: Any) -> None:
         # units stay where the probe recorded them
-        units = self.layers.get(styles.UNITS)
-        if (
-            units is None
-            or self.layers.painting
-            or str(getattr(event, "action", "")) not in {"changed", "added", "removed"}
-        ):
+        if self.layers.painting or str(getattr(event, "action", "")) not in {"changed", "added", "removed"}:
             return
         QTimer.singleShot(0, self.layers.restore_units)

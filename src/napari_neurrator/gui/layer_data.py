@@ -11,7 +11,9 @@ from .layout import Layout
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
-SHOWN_FEATURES = ("probe", "region", "cell_type", "x_um", "y_um", "firing_rate_hz", "quality")
+SHOWN_FEATURES = (
+    "probe", "region", "layer", "cell_type", "waveform_class", "x_um", "y_um", "firing_rate_hz", "passes_qc", "session"
+)  # fmt: skip
 
 
 def movie(stimulus: Any, name: str) -> LayerTuple:
@@ -21,13 +23,9 @@ def movie(stimulus: Any, name: str) -> LayerTuple:
 
 def units(table: pd.DataFrame, layout: Layout, colour_by: str = "region") -> LayerTuple:
     """Return the units as points; hovering one shows its row of the table in the status bar."""
-    features = pd.DataFrame({"unit_id": table.index.to_numpy()})
-    for column in SHOWN_FEATURES:
-        if column in table:
-            features[column] = table[column].to_numpy()
     options = {
         "name": styles.UNITS,
-        "features": features,
+        "features": features_of(table),
         "size": styles.unit_sizes(layout.diameter, None, len(table)),
         "face_color": styles.unit_colours(table, colour_by, None),
         "border_color": np.zeros((len(table), 4)),
@@ -38,29 +36,39 @@ def units(table: pd.DataFrame, layout: Layout, colour_by: str = "region") -> Lay
     return (layout.positions, options, "points")
 
 
+def features_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what the status bar says of a unit under the mouse."""
+    features = pd.DataFrame({"unit_id": table.index.to_numpy()})
+    for column in SHOWN_FEATURES:
+        if column in table:
+            features[column] = table[column].to_numpy()
+    return features
+
+
 def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
-    """Return probe outlines, and beside each a bar for the stretch that lies in each region."""
+    """Return the outlines of shanks, and beside each a bar for the stretch that lies in each region."""
     shapes, kinds, edge, face = [], [], [], []
     thin = 0.002 * layout.panel.height
-    bar = 0.010 * layout.panel.height
-    for shank in layout.shanks:
-        box = shank.box
-        shapes.append(
-            np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]])
-        )
-        kinds.append("polygon")
-        edge.append(styles.OUTLINE)
-        face.append("#ffffff08")
-        for band in shank.bands:
-            left = band.x + 1.2 * bar
-            top, bottom = band.top - layout.diameter / 2, band.bottom + layout.diameter / 2
-            shapes.append(np.array([[top, left], [top, left + bar], [bottom, left + bar], [bottom, left]]))
+    bar = bar_width(layout)
+    for probe in layout.probes:
+        for shank in probe.shanks:
+            box = shank.box
+            shapes.append(
+                np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]])
+            )
             kinds.append("polygon")
-            colour = colours.get(band.region, styles.UNKNOWN)
-            edge.append("transparent")
-            face.append(colour)
+            edge.append(styles.OUTLINE)
+            face.append("#ffffff08")
+            for band in shank.bands:
+                left = band.x + 0.6 * bar
+                top, bottom = band.top - layout.diameter / 2, band.bottom + layout.diameter / 2
+                shapes.append(np.array([[top, left], [top, left + bar], [bottom, left + bar], [bottom, left]]))
+                kinds.append("polygon")
+                colour = colours.get(band.region, styles.UNKNOWN)
+                edge.append("transparent")
+                face.append(colour)
     for y, _ in layout.ticks:
-        left = layout.shanks[0].box.left
+        left = layout.probes[0].box.left
         shapes.append(np.array([[y, left - 2 * bar], [y, left]]))
         kinds.append("line")
         edge.append(styles.OUTLINE)
@@ -74,6 +82,23 @@ def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
         "opacity": 1.0,
     }
     return (shapes, options, "shapes")
+
+
+def bar_width(layout: Layout) -> float:
+    """Width of the bar that shows regions beside a shank."""
+    return 0.010 * layout.panel.height
+
+
+def fit(text: str, room: float, points: float, width_of: Any) -> str:
+    """Shorten text in its middle until it fits, so that both the session and the end of a probe's name stay."""
+    if width_of(text, points) <= room:
+        return text
+    for kept in range(len(text) - 1, 2, -1):
+        head = (kept + 1) // 2
+        short = f"{text[:head]}…{text[len(text) - (kept - head) :]}"
+        if width_of(short, points) <= room:
+            return short
+    return f"{text[:1]}…"
 
 
 def labels(layout: Layout, colours: dict[str, str], width_of: Any, firing: bool = True) -> LayerTuple:
@@ -98,26 +123,27 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, firing: bool 
     rows: list[tuple[float, float, str, str]] = []
     rows.append((layout.frame.top - 1.5 * half, layout.frame.left, "", styles.TEXT))
     note = "each dot is a neuron on its probe" + ("; the larger, the more it fires now" if firing else "")
-    left = layout.shanks[0].box.left if layout.shanks else layout.panel.left
+    left = layout.probes[0].box.left if layout.probes else layout.panel.left
     rows.append((layout.panel.top - 4.6 * half, left + width_of(note, points) / 2, note, styles.QUIET))
-    for shank in layout.shanks:
-        middle = (shank.box.left + shank.box.right) / 2
-        rows.append((shank.box.top - 1.5 * half, middle, shank.name, styles.TEXT))
-        for band in shank.bands:
-            name = band.region if band.region not in styles.NO_REGION else "no region"
-            left = band.x + 0.034 * unit
-            rows.append(
-                (band.label_y, left + width_of(name, points) / 2, name, colours.get(band.region, styles.UNKNOWN))
-            )
+    for probe in layout.probes:
+        right = probe.box.right + 2.4 * bar_width(layout)
+        # a probe's name may run as far as the next probe begins
+        name = fit(probe.name, 0.98 * (probe.room - probe.box.left), points, width_of)
+        room = max(probe.box.width, width_of(name, points))
+        rows.append((probe.box.top - 1.5 * half, probe.box.left + room / 2, name, styles.TEXT))
+        for region, y in probe.labels:
+            words = region if region not in styles.NO_REGION else "no region"
+            words = fit(words, probe.room - right, points, width_of)
+            rows.append((y, right + width_of(words, points) / 2, words, colours.get(region, styles.UNKNOWN)))
     if layout.ticks:
-        left = layout.shanks[0].box.left - 0.028 * unit
+        left = layout.probes[0].box.left - 0.028 * unit
         for y, name in layout.ticks:
             rows.append((y, left - width_of(name, points) / 2, name, styles.QUIET))
         note = "µm from the tip"
         rows.append(
             (
                 layout.panel.bottom + 1.6 * half,
-                layout.shanks[0].box.left + width_of(note, points) / 2 - 0.06 * unit,
+                layout.probes[0].box.left + width_of(note, points) / 2 - 0.06 * unit,
                 note,
                 styles.QUIET,
             )
@@ -141,8 +167,9 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, firing: bool 
 
 
 def label_points(layout: Layout) -> float:
-    """Size of labels, in points at zoom 1."""
-    return 0.042 * layout.panel.height / PIXELS_PER_POINT
+    """Size of labels, in points at zoom 1: smaller where many probes stand side by side."""
+    crowd = np.clip(8 / max(1, len(layout.probes)), 0.6, 1.0)
+    return float(crowd) * 0.042 * layout.panel.height / PIXELS_PER_POINT
 
 
 def lasso(layout: Layout) -> LayerTuple:

@@ -10,6 +10,12 @@ MOVIE, HEATMAP, UNITS, PROBES, LABELS, LASSO, SENTENCE, CROP = (
 )  # fmt: skip
 
 OPENING = "opening the sample"
+BRAIN_UNITS, BRAIN_PROBES, BRAIN_BOX, BRAIN_LABELS = (
+    "units in the brain",
+    "probes in the brain",
+    "Allen CCF",
+    "axes of the CCF",
+)
 
 # Okabe and Ito's colours and two of Paul Tol's, which people with colour-blindness can tell apart, brightened for a dark canvas
 PALETTE = (
@@ -69,6 +75,16 @@ def ramp(values: np.ndarray, name: str = "viridis") -> np.ndarray:
     return out
 
 
+COLUMNS = {
+    "cell type": "cell_type",
+    "waveform": "waveform_class",
+    "probe": "probe",
+    "session": "session",
+    "animal": "animal",
+}
+"""Columns of the units table behind what the user chooses to colour by."""
+
+
 def unit_colours(units: pd.DataFrame, colour_by: str, counts: np.ndarray | None) -> np.ndarray:
     """Return one RGBA row a unit for what the user chose to colour by."""
     if colour_by == "depth":
@@ -82,11 +98,11 @@ def unit_colours(units: pd.DataFrame, colour_by: str, counts: np.ndarray | None)
         floor = np.array([[0.25, 0.28, 0.33, 1.0]])
         hot = np.array([[1.0, 0.86, 0.30, 1.0]])
         return floor + fire[:, None] * (hot - floor)
-    column = {"cell type": "cell_type"}.get(colour_by, "region")
+    column = COLUMNS.get(colour_by, "region")
     if column not in units:
         return np.tile(rgba([UNKNOWN]), (len(units), 1))
     legend = categories(units[column])
-    return rgba([legend[str(name)] for name in units[column]])
+    return rgba([legend[name] for name in units[column].astype(str)])
 
 
 def unit_sizes(diameter: float, counts: np.ndarray | None, n_units: int) -> np.ndarray:

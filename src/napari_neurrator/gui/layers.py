@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from . import compat, layer_data, subtitle
 from . import layer_styles as styles
+from .brain_layers import UNIT_UM, places
 from .layout import Layout, lay_out
 from .state import PATCHES, Session
 
@@ -23,17 +24,23 @@ class SceneLayers:
     """
 
     built = Signal()
+    attached = Signal()
 
     def __init__(self, viewer: Any, session: Session) -> None:
         self.viewer, self.session = viewer, session
         self.layout: Layout | None = None
         self.painting = False
+        self.away = False
+        """Whether the brain view stands in place of this scene."""
+        self._base: tuple[Any, np.ndarray] = (None, np.zeros((0, 4)))
         events = session.events
         self._links: list[tuple[Any, Callable]] = [
             (session.scene_changed, self.build),
             (events.selected, self.paint_units),
             (events.colour_by, self.paint_units),
-            (events.counts, self.paint_units),
+            (events.counts, self._paint_counts),
+            (events.only_good, self.paint_units),
+            (session.units_described, self._on_described),
             (events.frame, self._on_frame),
             (events.repeat, self._caption),
             (events.result, self._on_result),
@@ -74,28 +81,32 @@ class SceneLayers:
     def build(self) -> None:
         """Lay out recording and stimulus from scratch."""
         session, layers = self.session, self._viewer.layers
+        session.view = "probe"
         for name in (
             styles.LASSO, styles.UNITS, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CROP, styles.HEATMAP, styles.MOVIE, styles.OPENING
         ):  # fmt: skip
             if name in layers:
                 del layers[name]
         if session.recording is None:
+            self.layout = None
+            compat.set_title(self._viewer, "")
             return
+        compat.set_title(self._viewer, " · ".join(w for w in (session.recording.name, session.population) if w))
         table = session.recording.units
         height, width = EMPTY_FRAME if session.stimulus is None else session.stimulus.frame(0).shape[:2]
         self.layout = lay_out(table, height, width)
         colours = styles.categories(table["region"]) if "region" in table else {}
         if session.stimulus is not None:
-            self._add(layer_data.movie(session.stimulus, session.stimulus_name))
+            self.add(layer_data.movie(session.stimulus, session.stimulus_name))
             self._viewer.dims.set_current_step(0, 0)
             compat.name_axes(self._viewer, "t", "y", "x")
             self._add_heatmap()
             self._viewer.add_shapes(ndim=2, name=styles.CROP, opacity=1.0, visible=False)
             self._viewer.add_shapes(ndim=2, name=styles.SENTENCE, opacity=1.0, visible=False)
-        self._add(layer_data.probes(self.layout, colours))
-        self._add(layer_data.labels(self.layout, colours, compat.text_width, firing=session.moments is not None))
-        self._add(layer_data.units(table, self.layout, session.colour_by))
-        self._add(layer_data.lasso(self.layout))
+        self.add(layer_data.probes(self.layout, colours))
+        self.add(layer_data.labels(self.layout, colours, compat.text_width, firing=session.moments is not None))
+        self.add(layer_data.units(table, self.layout, session.colour_by))
+        self.add(layer_data.lasso(self.layout))
         compat.protect_points(layers[styles.UNITS])
         self._caption()
         self._crop()
@@ -105,6 +116,7 @@ class SceneLayers:
         for warning in self.layout.warnings:
             session.warn(warning)
         self.built.emit()
+        self.attached.emit()
 
     def _opened(self) -> None:
         # the stand-in of a sample goes, whether opening went well or not
@@ -125,7 +137,8 @@ class SceneLayers:
             self._viewer, frame.top - words, left, max(frame.bottom, panel.bottom + words), right, margin=0.015
         )
 
-    def _add(self, data: layer_data.LayerTuple) -> Any:
+    def add(self, data: layer_data.LayerTuple) -> Any:
+        """Add a layer tuple to the viewer."""
         array, options, kind = data
         return getattr(self._viewer, f"add_{kind}")(array, **options)
 
@@ -151,44 +164,96 @@ class SceneLayers:
             self.painting = False
 
     def paint_units(self) -> None:
-        """Colour, size and mark the units: chosen ones ringed in white, the others dimmed while some are chosen."""
-        layer, session = self.get(styles.UNITS), self.session
-        if layer is None or session.recording is None or len(layer.data) != len(session.unit_ids):
+        """Colour, size and mark the units: chosen ones ringed in white, the others dimmed while some are chosen, failing ones hidden."""
+        session = self.session
+        if session.recording is None:
             return
-        colours = styles.unit_colours(session.recording.units, session.colour_by, session.counts).copy()
-        chosen = np.isin(np.arange(len(colours)), self._chosen_rows())
+        colours = self._colours()
+        chosen = self._chosen()
         border = np.zeros((len(colours), 4))
         if chosen.any():
             colours[~chosen, 3] = styles.DIMMED
             border[chosen] = 1.0
+        width = np.where(chosen, 0.16, 0.0)
         with self._painting():
-            layer.face_color = colours
-            layer.border_color = border
-            layer.border_width = np.where(chosen, 0.16, 0.0)
-            layer.size = styles.unit_sizes(self.diameter, session.counts, len(colours)) * np.where(chosen, 1.15, 1.0)
+            for layer, diameter, shown in self._unit_layers():
+                if not np.array_equal(layer.shown, shown):
+                    layer.shown = shown
+                layer.face_color = colours
+                layer.border_color = border
+                layer.border_width = width
+                layer.size = self._sizes(diameter, chosen)
 
-    def _chosen_rows(self) -> list[int]:
+    def _paint_counts(self) -> None:
+        """Show another moment: only sizes change, and colours where they say what fires."""
+        if self.session.colour_by == "firing now":
+            self.paint_units()
+            return
+        chosen = self._chosen()
+        with self._painting():
+            for layer, diameter, _ in self._unit_layers():
+                layer.size = self._sizes(diameter, chosen)
+
+    def _unit_layers(self) -> list[tuple[Any, float, np.ndarray]]:
+        """Return the layers that show the units, the size of their dots, and which of them are shown."""
+        found = []
+        layer, brain, visible = self.get(styles.UNITS), self.get(styles.BRAIN_UNITS), self.session.visible
+        if layer is not None and len(layer.data) == len(visible):
+            found.append((layer, self.diameter, visible))
+        if brain is not None and len(brain.data) == len(visible):
+            found.append((brain, UNIT_UM, visible & places(self.session.recording.units)[1]))
+        return found
+
+    def _colours(self) -> np.ndarray:
+        session = self.session
+        units, by = session.recording.units, session.colour_by
+        if by == "firing now":
+            return styles.unit_colours(units, by, session.counts)
+        if self._base[0] is None or self._base[0][0] is not units or self._base[0][1] != by:
+            self._base = ((units, by), styles.unit_colours(units, by, None))
+        return self._base[1].copy()
+
+    def _sizes(self, diameter: float, chosen: np.ndarray) -> np.ndarray:
+        return styles.unit_sizes(diameter, self.session.counts, len(chosen)) * np.where(chosen, 1.15, 1.0)
+
+    def _chosen(self) -> np.ndarray:
         chosen = set(self.session.selected)
-        return [row for row, unit in enumerate(self.session.unit_ids) if unit in chosen]
+        return np.fromiter((unit in chosen for unit in self.session.unit_ids), bool, len(self.session.unit_ids))
+
+    def _on_described(self) -> None:
+        """Show what has been found out of the units, such as cell types by optotagging."""
+        layer = self.get(styles.UNITS)
+        if layer is not None and len(layer.data) == len(self.session.unit_ids):
+            layer.features = layer_data.features_of(self.session.recording.units)
+        self.paint_units()
 
     def restore_units(self) -> None:
         """Put units back where the probe recorded them, after the mouse moved or the keyboard removed some."""
-        layer = self.get(styles.UNITS)
-        if layer is None or self.layout is None or np.array_equal(layer.data, self.layout.positions):
-            return
+        moved = False
         with self._painting():
-            layer.data = self.layout.positions
-        self.paint_units()
+            for name in (styles.UNITS, styles.BRAIN_UNITS):
+                layer = self.get(name)
+                if layer is None or self.layout is None:
+                    continue
+                where = self.positions if name == styles.UNITS else places(self.session.recording.units)[0]
+                if not np.array_equal(layer.data, where):
+                    layer.data, moved = where, True
+        if moved:
+            self.paint_units()
 
     # -- time ------------------------------------------------------------------------------------------------------------------------
     def _on_slider(self) -> None:
-        if self.get(styles.MOVIE) is not None:
+        if not self.away and self.get(styles.MOVIE) is not None:
             self.session.frame = compat.frame_of(self._viewer)
 
     def _on_frame(self) -> None:
-        if self.get(styles.MOVIE) is not None:
-            compat.go_to_frame(self._viewer, self.session.frame)
+        self.return_to_frame()
         self._caption()
+
+    def return_to_frame(self) -> None:
+        """Put the slider where the session says."""
+        if not self.away and self.get(styles.MOVIE) is not None:
+            compat.go_to_frame(self._viewer, self.session.frame)
 
     def _caption(self) -> None:
         layer = self.get(styles.LABELS)
@@ -208,12 +273,15 @@ class SceneLayers:
         """Say in words what is on screen: stimulus, frame, time in the movie, showing."""
         session = self.session
         if session.stimulus is None:
-            return f"{session.stimulus_name}: no frames" if session.stimulus_name else ""
+            text = f"{session.stimulus_name}: no frames" if session.stimulus_name else ""
+            return "   ".join(words for words in (text, session.population) if words)
         text = f"{session.stimulus_name}   frame {session.frame + 1} of {session.stimulus.n_frames}"
         if session.stimulus.frame_rate_hz:
             text += f"   {session.frame / session.stimulus.frame_rate_hz:.2f} s"
         if session.moments is not None and session.moments.n_repeats > 1:
             text += f"   showing {session.repeat + 1} of {session.moments.n_repeats}"
+        if session.population:
+            text += f"   {session.population}"
         return text
 
     # -- what was said ---------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ..recording.natural_order import natural_key
+
+SHANK_GAP_UM = 100.0
+"""Contacts of one shank are nearer to each other than this across the probe (Neuropixels 2.0 has its shanks 250 µm apart)."""
 FLAT = 1.1
 """A frame wider than this has the probes below it, a squarer one to its right: so the frame stays large on a usual screen."""
 
@@ -32,22 +36,45 @@ class Box:
 
 @dataclass(frozen=True)
 class Band:
-    """The stretch of a probe that lies in one region, in world coordinates."""
+    """The stretch of a shank that lies in one region, in world coordinates."""
 
     region: str
     top: float
     bottom: float
     x: float
-    label_y: float
 
 
 @dataclass(frozen=True)
 class Shank:
-    """One probe as drawn."""
+    """One shank as drawn."""
+
+    box: Box
+    bands: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe as drawn.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    box : Box
+        Round all its shanks.
+    room : float
+        Where its labels have to end, in x.
+    shanks : tuple of Shank
+        From left to right.
+    labels : tuple of (str, float)
+        Each region and the height at which its name stands, from top to bottom.
+    """
 
     name: str
     box: Box
-    bands: tuple[Band, ...]
+    room: float
+    shanks: tuple[Shank, ...]
+    labels: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +85,7 @@ class Layout:
     diameter: float
     panel: Box
     frame: Box
-    shanks: tuple[Shank, ...]
+    probes: tuple[Probe, ...]
     ticks: tuple[tuple[float, str], ...]
     warnings: tuple[str, ...] = field(default=())
 
@@ -69,7 +96,7 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
     Parameters
     ----------
     units : DataFrame
-        The units table: ``x_um``, ``y_um``, ``probe``, ``region``.
+        The units table: ``x_um``, ``y_um``, ``probe``, ``region``, and ``shank`` where the source says so.
     frame_height, frame_width : int
         Size of the movie frame in pixels.
 
@@ -84,7 +111,7 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
     depth = _column(units, "y_um")
     lateral = _column(units, "x_um")
     region = units["region"].astype(str).to_numpy() if "region" in units else np.full(len(units), "")
-    names = sorted({str(name) for name in probe})
+    names = sorted({str(name) for name in probe}, key=natural_key)
     # one or two probes are not stretched over the whole panel
     pitch = panel.width / max(3, len(names))
     first = (panel.left + panel.right - pitch * len(names)) / 2
@@ -96,7 +123,7 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
     diameter = max(diameter, 0.006 * panel.height)
 
     positions = np.zeros((len(units), 2))
-    shanks = []
+    probes = []
     low, high = (float(depth[placed].min()), float(depth[placed].max())) if placed.any() else (0.0, 1.0)
     high = max(high, low + 1.0)
     margin = 0.035 * panel.height
@@ -106,19 +133,46 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
 
     for i, name in enumerate(names):
         left = first + i * pitch
-        box = Box(panel.top, left + 0.05 * pitch, panel.bottom, left + 0.58 * pitch)
         mine = np.flatnonzero(probe == name)
-        here = mine[placed[mine]]
-        positions[here] = _swarm(np.asarray(to_y(depth[here])), lateral[here], box, diameter)
-        lost = mine[~placed[mine]]
-        positions[lost] = _grid(len(lost), box)
-        shanks.append(Shank(name, box, _bands(region[here], positions[here, 0], box.right, panel)))
+        groups = _shanks(units, mine, lateral)
+        # several shanks share a probe's place, with room for the bar of regions of each
+        box = Box(panel.top, left + 0.05 * pitch, panel.bottom, left + (0.58 if len(groups) == 1 else 0.70) * pitch)
+        gap = 0.022 * panel.height if len(groups) > 1 else 0.0
+        width = (box.width - gap * (len(groups) - 1)) / len(groups)
+        shanks, seen = [], []
+        for k, rows in enumerate(groups):
+            side = box.left + k * (width + gap)
+            own = Box(box.top, side, box.bottom, side + width)
+            here, lost = rows[placed[rows]], rows[~placed[rows]]
+            positions[here] = _swarm(np.asarray(to_y(depth[here])), lateral[here], own, diameter)
+            positions[lost] = _grid(len(lost), own)
+            bands = _bands(region[here], positions[here, 0], own.right)
+            seen += list(bands)
+            shanks.append(Shank(own, bands))
+        probes.append(Probe(name, box, left + pitch, tuple(shanks), _labels(seen, panel)))
 
     warnings = []
     if not placed.all():
         warnings.append(f"{int((~placed).sum())} units have no position on the probe; they are laid out on a grid.")
     ticks = _ticks(low, high, to_y) if placed.any() else ()
-    return Layout(positions, diameter, panel, frame, tuple(shanks), ticks, tuple(warnings))
+    return Layout(positions, diameter, panel, frame, tuple(probes), ticks, tuple(warnings))
+
+
+def _shanks(units: pd.DataFrame, rows: np.ndarray, lateral: np.ndarray) -> list[np.ndarray]:
+    """Part the units of a probe into its shanks, from left to right: as the source says, or where there is a wide gap between them."""
+    across = lateral[rows]
+    if "shank" in units and units["shank"].iloc[rows].nunique() > 1:
+        shank = units["shank"].iloc[rows].astype(str).to_numpy()
+        groups = [rows[shank == name] for name in sorted(set(shank), key=natural_key)]
+        middle = [np.nanmedian(lateral[g]) if np.isfinite(lateral[g]).any() else np.inf for g in groups]
+        if len({round(m) for m in middle}) == len(groups):
+            groups = [groups[i] for i in np.argsort(middle, kind="stable")]
+        return groups
+    if not np.isfinite(across).any():
+        return [rows]
+    order = np.argsort(across, kind="stable")  # no number comes last
+    steps = np.nan_to_num(np.diff(across[order]), nan=0.0)
+    return [part for part in np.split(rows[order], np.flatnonzero(steps > SHANK_GAP_UM) + 1) if len(part)]
 
 
 def _panel(frame: Box) -> Box:
@@ -162,16 +216,24 @@ def _grid(n: int, box: Box) -> np.ndarray:
     return np.column_stack([box.top + (row + 0.5) * box.height / rows, box.left + (column + 0.5) * box.width / columns])
 
 
-def _bands(region: np.ndarray, y: np.ndarray, x: float, panel: Box) -> tuple[Band, ...]:
-    """One band for each region of a probe, its label pushed apart from its neighbours'."""
+def _bands(region: np.ndarray, y: np.ndarray, x: float) -> tuple[Band, ...]:
+    """One band for each region of a shank, from top to bottom."""
     found = []
     for name in pd.unique(region):
-        inside = y[region == name]
-        low, high = np.quantile(inside, [0.02, 0.98])
-        found.append((name, float(low), float(high), float(np.median(inside))))
-    found.sort(key=lambda band: band[3])
-    label_y = _apart([band[3] for band in found], 0.052 * panel.height, panel.top, panel.bottom)
-    return tuple(Band(name, low, high, x, at) for (name, low, high, _), at in zip(found, label_y, strict=True))
+        low, high = np.quantile(y[region == name], [0.02, 0.98])
+        found.append(Band(str(name), float(low), float(high), x))
+    return tuple(sorted(found, key=lambda band: band.top + band.bottom))
+
+
+def _labels(bands: Sequence[Band], panel: Box) -> tuple[tuple[str, float], ...]:
+    """Name each region of a probe once, at its middle over all shanks, and push names apart from each other."""
+    middle: dict[str, list[float]] = {}
+    for band in bands:
+        middle.setdefault(band.region, []).append((band.top + band.bottom) / 2)
+    wanted = sorted(((float(np.mean(at)), name) for name, at in middle.items()))
+    gap = min(0.052, 1 / max(1, len(wanted))) * panel.height
+    at = _apart([y for y, _ in wanted], gap, panel.top, panel.bottom)
+    return tuple((name, y) for (_, name), y in zip(wanted, at, strict=True))
 
 
 def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -58,6 +58,8 @@ def build_request(session: Session, job_id: str) -> tuple[NarrationRequest, Resu
         raise NeurratorError(
             f"Frame {session.frame + 1} was not on screen in showing {session.repeat + 1}; move the slider."
         )
+    if not session.spikes_ready:
+        raise NeurratorError("The spike times are still being read; narrate in a moment.")
     known = set(session.decoder.unit_ids)
     units = [unit for unit in session.selected if unit in known]
     if not units:
@@ -124,6 +126,7 @@ class Narrator:
             (events.repeat, self._on_slider),
             (events.decoder, self._on_selection),
             (events.live, self._on_selection),
+            (events.spikes_ready, self._on_selection),
         ]
         for signal, slot in self._links:
             signal.connect(slot)

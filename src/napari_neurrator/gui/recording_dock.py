@@ -5,21 +5,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QInputDialog,
     QLineEdit,
     QScrollArea,
+    QTabWidget,
     QWidget,
 )
 
+from . import compat, parts
 from . import layer_styles as styles
-from . import parts
 from .loader import stimulus_names
-from .state import COLOUR_BY, SelectMode
+from .session_list import SessionList
+from .state import COLOUR_BY, SelectMode, Session
+from .units_table import UnitsTable
 from .workspace import Workspace
 
 MODES: tuple[tuple[SelectMode, str, str], ...] = (
@@ -29,22 +33,69 @@ MODES: tuple[tuple[SelectMode, str, str], ...] = (
 )
 
 
+TABLE_WIDTH = 440
+OPENS = (
+    "Recordings (*.nwb *.toml *.neurrator.json);;Neurodata Without Borders (*.nwb);;"
+    "Pools of sessions (*.toml);;Saved sessions (*.neurrator.json);;All files (*)"
+)
+
+
+def colour_choices(session: Session) -> list[str]:
+    """Return what the units of the open recording can be coloured by."""
+    units = None if session.recording is None else session.recording.units
+    found = []
+    for words in COLOUR_BY:
+        column = styles.COLUMNS.get(words)
+        # cell type stands there always, so that its absence is seen
+        if (
+            column is None
+            or words == "cell type"
+            or (units is not None and column in units and units[column].nunique() > 1)
+        ):
+            found.append(words)
+    return found
+
+
+def quality_words(units: Any) -> str:
+    """Say by which criteria units pass quality control, and how many fail each."""
+    from ..recording.quality import criteria
+
+    if "passes_qc" not in units:
+        return "This recording does not say how good its units are."
+    passed, missing = criteria(units)
+    if not (passed.all(axis=1).to_numpy() == units["passes_qc"].to_numpy(bool)).all():
+        return "By the rules with which the recording was opened."
+    lines = [f"{name}: {int((~passed[name]).sum()):,} units fail" for name in passed]
+    lines = ["A unit passes if (Allen's default):", *lines] if lines else ["The source says nothing of quality."]
+    if missing and passed.columns.size:
+        lines.append("not known of these units: " + ", ".join(missing))
+    return "\n".join(lines)
+
+
 class RecordingDock(parts.Listener):
     """Open button(s), facts, stimulus, colours, selection and groups of one workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace.session)
         self.workspace = workspace
+        self._bars: dict[str, parts.Bar] = {}
         layout = parts.column(parts.scrolled(self))
         layout.addWidget(
             parts.row(
-                parts.button("File…", self._open_file, "Open an NWB file"),
-                parts.button("Folder…", self._open_folder, "Open a Kilosort or phy folder"),
+                parts.button("File…", self._open_file, "Open an NWB file, a pool of sessions or a saved session"),
+                parts.button(
+                    "Folder…",
+                    self._open_folder,
+                    "Open a folder: Kilosort, phy, SortingAnalyzer, ALF, or NWB as Zarr; or drop it on the canvas",
+                ),
+                parts.button("URL…", self._open_url, "Open an NWB file by its address (https://…, s3://…)"),
                 parts.button(
                     "Sample", lambda: workspace.open("sample"), "Open the simulated session that comes with the package"
                 ),
+                spacing=4,
             )
         )
+        layout.addWidget(SessionList(workspace))
         self.name = parts.text(bold=True, points=11)
         self.badge = parts.text(wrap=True)
         self.facts = parts.text(quiet=True)
@@ -59,7 +110,10 @@ class RecordingDock(parts.Listener):
         self.frames = parts.button(
             "Frames…", self._choose_frames, "The movie file or image folder with the frames of this stimulus"
         )
-        layout.addWidget(parts.row(self.stimulus, self.frames))
+        self.shown_when = parts.button(
+            "When…", self._choose_presentations, "A table (CSV) or TTL file that says what was shown when"
+        )
+        layout.addWidget(parts.row(self.stimulus, self.frames, self.shown_when, spacing=4))
         self.stimulus.setMinimumContentsLength(12)
         self.stimulus.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         parts_policy = self.stimulus.sizePolicy()
@@ -68,9 +122,15 @@ class RecordingDock(parts.Listener):
 
         layout.addWidget(parts.heading("Units"))
         self.colour = QComboBox()
-        self.colour.addItems(list(COLOUR_BY))
-        self.colour.currentTextChanged.connect(self._on_colour)
-        layout.addWidget(parts.row(parts.text("Colour by", wrap=False), self.colour, 1))
+        self.colour.textActivated.connect(self._on_colour)
+        self.brain = parts.button("Brain view", self._on_view)
+        layout.addWidget(parts.row(parts.text("Colour by", wrap=False), self.colour, 1, self.brain))
+        self.good = QCheckBox("Only units that pass quality control")
+        self.good.toggled.connect(self._on_good)
+        self.n_good = parts.text(quiet=True, points=8.5, wrap=False)
+        self.n_good.setContentsMargins(22, 0, 0, 2)
+        layout.addWidget(self.good)
+        layout.addWidget(self.n_good)
         self.lasso = parts.toggle("Lasso", "Draw round units with the mouse; click again to move and zoom the picture")
         self.lasso.toggled.connect(self._on_lasso)
         self.modes = QButtonGroup(self)
@@ -108,8 +168,17 @@ class RecordingDock(parts.Listener):
         inner = QWidget()
         self.regions = parts.column(inner, margin=0, spacing=1)
         scroll.setWidget(inner)
-        scroll.setMinimumHeight(110)
-        layout.addWidget(scroll, 1)
+        self.table = UnitsTable(self.session)
+        workspace.when_closed(self.table.let_go)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(scroll, "Regions")
+        self.tabs.addTab(self.table, "Table")
+        self.tabs.setTabToolTip(0, "How many units of each region are selected")
+        self.tabs.setTabToolTip(1, "Every unit: sort by a header, find by words, select rows")
+        self.tabs.setDocumentMode(True)
+        self.tabs.setMinimumHeight(200)
+        self.tabs.currentChanged.connect(self._make_room)
+        layout.addWidget(self.tabs, 1)
 
         layout.addWidget(parts.heading("Groups"))
         self.groups = QComboBox()
@@ -126,25 +195,33 @@ class RecordingDock(parts.Listener):
         )
 
         events = self.session.events
-        self.listen(self._show_recording, self.session.scene_changed, events.recording, events.stimulus_name)
-        self.listen(self._show_selection, events.selected, events.colour_by, self.session.scene_changed)
+        described = self.session.units_described
+        self.listen(self._show_recording, self.session.scene_changed, events.recording, events.stimulus_name, described)
+        self.listen(self._show_colours, events.colour_by, events.recording, described)
+        self.listen(self._show_selection, events.selected, events.only_good, self.session.scene_changed, described)
+        self.listen(self._show_quality, events.only_good, events.recording, described)
+        self.listen(self._show_view, events.view, events.recording)
         self.listen(self._show_groups, events.groups)
         self.listen(lambda: self.lasso.setChecked(self.session.lassoing), events.lassoing)
-        self.listen(lambda: self.colour.setCurrentText(self.session.colour_by), events.colour_by)
         self.listen(lambda: self.setEnabled(self.session.job.kind != "opening"), events.job)
 
     # -- opening ---------------------------------------------------------------------------------------------------------------------
     def _open_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Open a recording", "", "Neurodata Without Borders (*.nwb);;All files (*)"
-        )
+        path, _ = QFileDialog.getOpenFileName(self, "Open a recording", "", OPENS)
         if path:
             self.workspace.open(path)
 
     def _open_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a Kilosort or phy folder")
+        path = QFileDialog.getExistingDirectory(self, "Open a folder")
         if path:
             self.workspace.open(path)
+
+    def _open_url(self) -> None:
+        address, said_yes = QInputDialog.getText(
+            self, "Open by address", "Address of an NWB file (https://… or s3://…):"
+        )
+        if said_yes and address.strip():
+            self.workspace.open(address.strip())
 
     def _choose_frames(self) -> None:
         name = self.stimulus.currentText()
@@ -157,6 +234,13 @@ class RecordingDock(parts.Listener):
             folder = Path(path).suffix.lower() in {".png", ".jpg", ".jpeg", ".bmp"}
             self.workspace.loader.show(name, str(Path(path).parent if folder else path))
 
+    def _choose_presentations(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "What was shown when", "", "Presentations (*.csv *.tsv *.txt *.toml);;All files (*)"
+        )
+        if path:
+            self.workspace.loader.attach_presentations(path)
+
     # -- selecting -------------------------------------------------------------------------------------------------------------------
     def _on_colour(self, words: str) -> None:
         self.session.colour_by = words
@@ -167,6 +251,23 @@ class RecordingDock(parts.Listener):
             self.session.fail("Open a recording before drawing a lasso.")
             return
         self.session.lassoing = on
+
+    def _on_good(self, on: bool) -> None:
+        self.session.only_good = on
+
+    def _on_view(self) -> None:
+        self.session.view = "probe" if self.session.view == "brain" else "brain"
+
+    def _make_room(self, tab: int) -> None:
+        """Give the table the width that its columns want, where the window has it to spare."""
+        holder, window = compat.dock_of(self), self.window()
+        if (
+            tab == 1
+            and holder is not None
+            and window is not None
+            and holder.width() < TABLE_WIDTH < 0.35 * window.width()
+        ):
+            window.resizeDocks([holder], [TABLE_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[attr-defined]
 
     def _on_mode(self, i: int) -> None:
         self.session.select_mode = MODES[i][0]
@@ -194,8 +295,9 @@ class RecordingDock(parts.Listener):
         self.session.delete_group(self.groups.currentText())
 
     def _click_region(self, name: str) -> None:
-        units = self.session.recording.units
-        ids = list(units.index[units["region"].astype(str) == name])
+        session = self.session
+        units = session.recording.units
+        ids = list(units.index[(units["region"].astype(str) == name).to_numpy() & session.visible])
         all_in = set(ids) <= set(self.session.selected)
         only = len(self.session.selected) == len(ids)
         mode = self.session.select_mode
@@ -210,17 +312,19 @@ class RecordingDock(parts.Listener):
         if recording is None:
             self.name.setText("No recording is open")
             parts.badge(self.badge, "", "warn")
-            self.facts.setText("Open an NWB file, a Kilosort or phy folder, or the sample.")
+            self.facts.setText("Open a file, a folder or the sample, or drop one on the canvas.")
             self.problems.hide()
+            self.stimulus.clear()
             return
         units = recording.units
         probes = units["probe"].nunique() if "probe" in units else 0
         self.name.setText(recording.name)
-        parts.badge(
-            self.badge, "SIMULATED: a model made these spikes, not an animal" if recording.simulated else "", "warn"
-        )
+        badges = ["SIMULATED: a model made these spikes, not an animal"] if recording.simulated else []
+        if session.population:
+            badges.append(session.population.upper() + ": units of different sessions never fired together")
+        parts.badge(self.badge, "\n".join(badges), "warn")
         self.facts.setText(f"{len(units):,} units on {probes} probe{'s' if probes != 1 else ''}")
-        warnings = list(recording.warnings)
+        warnings = list(getattr(recording, "remarks", recording.warnings))
         self.problems.setText("\n".join(f"• {words}" for words in warnings[:3]) + ("\n…" if len(warnings) > 3 else ""))
         self.problems.setToolTip("\n".join(warnings))
         self.problems.setVisible(bool(warnings))
@@ -229,25 +333,74 @@ class RecordingDock(parts.Listener):
         self.stimulus.setCurrentText(session.stimulus_name)
         self.frames.setVisible(session.stimulus is None or session.stimulus_file is not None)
 
+    def _show_colours(self) -> None:
+        session = self.session
+        choices = colour_choices(session)
+        if [self.colour.itemText(i) for i in range(self.colour.count())] != choices:
+            with QSignalBlocker(self.colour):
+                self.colour.clear()
+                self.colour.addItems(choices)
+        if session.colour_by not in choices:
+            session.colour_by = "region"
+        self.colour.setCurrentText(session.colour_by)
+
+    def _show_quality(self) -> None:
+        session = self.session
+        known = session.recording is not None and "passes_qc" in session.recording.units
+        self.good.setEnabled(known)
+        with QSignalBlocker(self.good):
+            self.good.setChecked(session.only_good)
+        if session.recording is None:
+            self.n_good.setText("")
+            return
+        tip = quality_words(session.recording.units)
+        self.good.setToolTip(tip)
+        self.n_good.setToolTip(tip)
+        n, n_all = int(session.passing.sum()), len(session.unit_ids)
+        self.n_good.setText(f"{n:,} of {n_all:,} pass" if known else "not known of this recording")
+
+    def _show_view(self) -> None:
+        session = self.session
+        inside = session.view == "brain"
+        self.brain.setText("Probe view" if inside else "Brain view")
+        self.brain.setEnabled(inside or session.has_ccf)
+        if inside:
+            tip = "Back to the units on their probes, beside the movie"
+        elif session.has_ccf:
+            tip = "Show the units where they are in the Allen CCF; turn it with the mouse"
+        else:
+            tip = "This recording does not say where its units are in the Allen CCF"
+        self.brain.setToolTip(tip)
+
     def _show_selection(self) -> None:
         session = self.session
-        parts.clear(self.regions)
-        n_all, n = len(session.unit_ids), len(session.selected)
-        self.count.setText(f"{n} of {n_all} selected" if n_all else "")
-        if session.recording is None:
+        shown = session.visible
+        n_all, n = int(shown.sum()), len(session.selected)
+        self.count.setText(f"{n:,} of {n_all:,} selected" if n_all else "")
+        units = None if session.recording is None else session.recording.units
+        if units is None or "region" not in units:
+            parts.clear(self.regions)
+            self._bars = {}
             return
-        units = session.recording.units
-        if "region" not in units:
-            return
-        every = Counter(units["region"].astype(str))
+        every = Counter(units["region"].astype(str)[shown])
         chosen = Counter(units.loc[list(session.selected), "region"].astype(str))
-        for name, colour in styles.categories(units["region"]).items():
-            bar = parts.Bar(name, chosen[name] / every[name], f"{chosen[name]} / {every[name]}", colour, swatch=True)
-            bar.setCheckable(False)
-            bar.setToolTip("Click: select the units of this region, or let go of them")
-            bar.clicked.connect(lambda *_, name=name: self._click_region(name))
-            self.regions.addWidget(bar)
-        self.regions.addStretch(1)
+        legend = styles.categories(units["region"])
+        if list(self._bars) != list(legend):
+            parts.clear(self.regions)
+            self._bars = {}
+            for name, colour in legend.items():
+                bar = parts.Bar(name, 0, "", colour, swatch=True)
+                bar.setCheckable(False)
+                bar.setToolTip("Click: select the units of this region, or let go of them")
+                bar.clicked.connect(lambda *_, name=name: self._click_region(name))
+                self.regions.addWidget(bar)
+                self._bars[name] = bar
+            self.regions.addStretch(1)
+        for name, bar in self._bars.items():
+            bar.share, bar.number = chosen[name] / max(1, every[name]), f"{chosen[name]} / {every[name]}"
+            bar.colour = legend[name]
+            bar.setVisible(every[name] > 0)
+            bar.update()
 
     def _show_groups(self) -> None:
         now = self.groups.currentText()

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +18,9 @@ PATCHES = "\0patches"
 Shown = str | None
 """What lies on the frame: a concept by name (which stays the same from group to group), `PATCHES` for the patch match, or nothing."""
 
-COLOUR_BY = ("region", "depth", "cell type", "firing now")
+COLOUR_BY = ("region", "depth", "cell type", "waveform", "probe", "session", "animal", "firing now")
+View = Literal["probe", "brain"]
+CCF_COLUMNS = ("ccf_ap_um", "ccf_dv_um", "ccf_lr_um")
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,46 @@ class Moments:
 
 
 _IDENTITY = (
-    "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry"
+    "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened"
 )  # fmt: skip
+_KEPT = (
+    "selected", "groups", "results", "stimulus", "stimulus_name", "stimulus_file", "moments", "decoder", "decoder_folder", "profile",
+    "geometry", "frame", "repeat",
+)  # fmt: skip
+"""What belongs to one recording and comes back when the window returns to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRecording:
+    """One of the open recordings, and how the window was left when it showed another.
+
+    Attributes
+    ----------
+    source : str
+        Path, address or the word ``sample``; of a pool, how it is called.
+    recording : Recording
+        The recording.
+    pooled : tuple of str
+        Sources of the sessions that are pooled in it; none for a single session.
+    pooled_stimulus : str or None
+        The stimulus by which they were pooled; None for all that they share.
+    presentations : str or None
+        File of presentations that took the place of the source's own.
+    kept : mapping
+        Fields of `Session` as they were.
+    """
+
+    source: str
+    recording: Any
+    pooled: tuple[str, ...] = ()
+    pooled_stimulus: str | None = None
+    presentations: str | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Names of the sessions in it."""
+        return tuple(getattr(self.recording, "sessions", ())) or (self.recording.name,)
 
 
 @dataclass(eq=False)
@@ -132,9 +172,12 @@ class Session:
     )
     notified: ClassVar[Signal] = Signal(str, str)
     scene_changed: ClassVar[Signal] = Signal()
+    units_described: ClassVar[Signal] = Signal()
 
     source: str = ""
     recording: Any = None
+    opened: tuple[OpenRecording, ...] = ()
+    spikes_ready: bool = True
     stimulus: Any = None
     stimulus_name: str = ""
     stimulus_file: str | None = None
@@ -145,6 +188,8 @@ class Session:
     select_mode: SelectMode = "replace"
     lassoing: bool = False
     colour_by: str = "region"
+    only_good: bool = False
+    view: View = "probe"
 
     frame: int = 0
     repeat: int = 0
@@ -165,11 +210,58 @@ class Session:
     status: str = ""
     error: str = ""
 
+    def __post_init__(self) -> None:
+        self._index: Any = None
+        self._ids: Units = ()
+        self.events.only_good.connect(self._drop_hidden)
+
     # -- reading ---------------------------------------------------------------------------------------------------------------------
     @property
     def unit_ids(self) -> Units:
         """Every unit of the recording, in the order of its table."""
-        return () if self.recording is None else tuple(self.recording.units.index)
+        if self.recording is None:
+            return ()
+        index = self.recording.units.index
+        if index is not self._index:
+            self._index, self._ids = index, tuple(index)
+        return self._ids
+
+    @property
+    def passing(self) -> np.ndarray:
+        """Whether each unit passes quality control, (unit,); all do where the recording does not say."""
+        if self.recording is None:
+            return np.zeros(0, bool)
+        units = self.recording.units
+        return units["passes_qc"].to_numpy(bool) if "passes_qc" in units else np.ones(len(units), bool)
+
+    @property
+    def visible(self) -> np.ndarray:
+        """Whether each unit is shown, (unit,): those that pass quality control, or all of them."""
+        return self.passing if self.only_good else np.ones(len(self.unit_ids), bool)
+
+    @property
+    def visible_units(self) -> Units:
+        """The units that are shown, and that alone can be selected."""
+        ids = self.unit_ids
+        return tuple(ids[row] for row in np.flatnonzero(self.visible)) if self.only_good else ids
+
+    @property
+    def has_ccf(self) -> bool:
+        """Whether some unit has a place in the Allen CCF."""
+        if self.recording is None or not set(CCF_COLUMNS) <= set(self.recording.units.columns):
+            return False
+        return bool(self.recording.units[list(CCF_COLUMNS)].notna().all(axis=1).any())
+
+    @property
+    def population(self) -> str:
+        """Says that units of several sessions are pooled, where they are."""
+        sessions = () if self.recording is None else tuple(getattr(self.recording, "sessions", ()))
+        return f"pseudo-population of {len(sessions)} sessions" if len(sessions) > 1 else ""
+
+    @property
+    def current(self) -> OpenRecording | None:
+        """The entry of `opened` that the window shows."""
+        return next((entry for entry in self.opened if entry.recording is self.recording), None)
 
     @property
     def moment(self) -> int | None:
@@ -189,13 +281,88 @@ class Session:
         return ResultKey(self.decoder_folder, self.prompt.strip(), moment, self.selected)
 
     # -- writing ---------------------------------------------------------------------------------------------------------------------
-    def open(self, source: str, recording: Any) -> None:
-        """Put `recording` in place of what was open; nothing of the old one stays."""
+    def open(
+        self,
+        source: str,
+        recording: Any,
+        pooled: tuple[str, ...] = (),
+        pooled_stimulus: str | None = None,
+        presentations: str | None = None,
+    ) -> None:
+        """Show `recording`; those open before stay in `opened`, but for one from the same source, whose place it takes."""
+        self._keep()
+        entry = OpenRecording(source, recording, pooled, pooled_stimulus, presentations)
+        others = tuple(other for other in self.opened if other.source != source and other.recording is not recording)
+        self._reset()
+        self.source, self.recording = source, recording
+        self.opened = (*others, entry)
+
+    def switch(self, recording: Any) -> None:
+        """Go back to a recording of `opened`, as it was left."""
+        entry = next((entry for entry in self.opened if entry.recording is recording), None)
+        if entry is None or recording is self.recording:
+            return
+        self._keep()
+        self._reset()
+        kept = dict(entry.kept)
+        frame, repeat = kept.pop("frame", 0), kept.pop("repeat", 0)
+        self.source, self.recording = entry.source, recording
+        for name in ("stimulus_name", "stimulus_file", "moments", "stimulus", "groups", "results"):
+            if name in kept:
+                setattr(self, name, kept.pop(name))
+        decoder = kept.pop("decoder", None)
+        for name, value in kept.items():
+            if name not in ("selected", "geometry"):
+                setattr(self, name, value)
+        self.decoder = decoder
+        self.scene_changed.emit()
+        self.geometry = kept.get("geometry")
+        self.frame, self.repeat = frame, repeat
+        self.select(kept.get("selected", ()))
+
+    def close(self, recording: Any) -> None:
+        """Let go of a recording of `opened`; where it was shown, the last of the others is."""
+        rest = tuple(entry for entry in self.opened if entry.recording is not recording)
+        if len(rest) == len(self.opened):
+            return
+        if recording is self.recording:
+            if rest:
+                self.switch(rest[-1].recording)
+            else:
+                self._reset()
+                self.source, self.recording = "", None
+                self.scene_changed.emit()
+        self.opened = tuple(entry for entry in self.opened if entry.recording is not recording)
+
+    def replace_recording(self, recording: Any, presentations: str | None = None) -> None:
+        """Put a changed copy (other presentations, say) in place of the recording that is shown; its units stay selected."""
+        entry, selected = self.current, self.selected
+        changed = tuple(
+            replace(e, recording=recording, presentations=presentations) if e is entry else e for e in self.opened
+        )
+        groups, source = self.groups, self.source
+        self._reset()
+        self.source, self.recording, self.groups = source, recording, groups
+        self.opened = changed
+        self.select(selected)
+
+    def _keep(self) -> None:
+        now = self.current
+        if now is not None:
+            kept = {name: getattr(self, name) for name in _KEPT}
+            left = replace(now, kept=kept)
+            self.opened = tuple(left if entry is now else entry for entry in self.opened)
+
+    def _reset(self) -> None:
         self.selected, self.groups, self.results, self.result, self.shown = (), {}, {}, None, None
         self.stimulus, self.stimulus_name, self.stimulus_file, self.moments = None, "", None, None
         self.decoder, self.decoder_folder, self.profile, self.geometry = None, "", "", None
         self.frame, self.repeat, self.counts = 0, 0, None
-        self.source, self.recording = source, recording
+        self.view = "probe"
+
+    def _drop_hidden(self) -> None:
+        # what is not shown is not selected either
+        self.select(self.selected)
 
     def show_stimulus(self, name: str, stimulus: Any, moments: Moments | None, file: str | None = None) -> None:
         """Lay a stimulus beside the units; `stimulus` is None where its frames are not known."""
@@ -205,7 +372,7 @@ class Session:
         self.scene_changed.emit()
 
     def select(self, unit_ids: Sequence[UnitId], mode: SelectMode = "replace") -> None:
-        """Change the selection by `unit_ids`; units are kept in the order of the table.
+        """Change the selection by `unit_ids`; units are kept in the order of the table, and those that are hidden are left out.
 
         Parameters
         ----------
@@ -216,7 +383,7 @@ class Session:
         """
         chosen, now = set(unit_ids), set(self.selected)
         wanted = {"replace": chosen, "add": now | chosen, "subtract": now - chosen}[mode]
-        self.selected = tuple(unit for unit in self.unit_ids if unit in wanted)
+        self.selected = tuple(unit for unit in self.visible_units if unit in wanted)
 
     def query(self, text: str, mode: SelectMode = "replace") -> bool:
         """Select by a pandas query on the units table; a query that fails or finds nothing is said and changes nothing."""
@@ -233,6 +400,9 @@ class Session:
             return False
         if not found:
             self.warn(f"No unit matches {text.strip()!r}; the selection is unchanged.")
+            return False
+        if self.only_good and not set(found) & set(self.visible_units):
+            self.warn(f"No unit that passes quality control matches {text.strip()!r}; the selection is unchanged.")
             return False
         self.select(found, mode)
         return True

@@ -60,6 +60,10 @@ class Background:
 
         return self._pool.submit(task)
 
+    def tell(self, call: Callable[[], Any]) -> None:
+        """Run `call` soon, in the window's thread; for work that has something to say before it is done."""
+        self._main.post(call)
+
     def close(self) -> None:
         """Drop what waits and join the worker."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..backend.client import Backend
+from ..session_file import is_session_file
 from . import compat
 from .backend_link import BackendLink, child_process_backend
+from .brain import BrainView
 from .decoders import Decoders
+from .keeping import Keeping
 from .lasso import LassoTool
 from .layers import SceneLayers
 from .loader import Loader, import_readers
@@ -37,12 +40,15 @@ class Workspace:
         self.session = Session()
         self.main = MainThread()
         self.background = Background(self.main)
+        self.reading = Background(self.main, "neurrator-spikes")
         self.link = BackendLink(self.main, make_backend)
         self.layers = SceneLayers(viewer, self.session)
-        self.loader = Loader(self.session, self.background)
+        self.loader = Loader(self.session, self.background, self.reading)
         self.lasso = LassoTool(viewer, self.session, self.layers)
+        self.brain = BrainView(viewer, self.session, self.layers)
         self.narrator = Narrator(self.session, self.link)
         self.decoders = Decoders(self.session, self.link)
+        self.keeping = Keeping(self.session, self.loader, self.decoders)
         self.session.notified.connect(notify)
         self.session.events.decoder.connect(self._warm_up)
         self.docks: dict[str, Any] = {}
@@ -74,7 +80,10 @@ class Workspace:
         stimulus: str | None = None,
         decoder: str | None = None,
     ) -> None:
-        """Open a recording, and a decoder once it is open; returns at once."""
+        """Open a recording, and a decoder once it is open, or a session file with all that was open; returns at once."""
+        if isinstance(source, str | Path) and is_session_file(source):
+            self.keeping.open(source)
+            return
 
         def choose() -> None:
             if decoder is not None and decoder != self.session.decoder_folder:
@@ -118,12 +127,14 @@ class Workspace:
         for part in (
             self.narrator,
             self.decoders,
+            self.brain,
             self.lasso,
             self.loader,
             self.layers,
             self.main,
             self.link,
             self.background,
+            self.reading,
         ):
             part.close()
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .stimulus import Stimulus
 
 
+_MOST_MOMENTS = 10_000_000
+
+
 def moments(
     recording: "Recording", stimulus_name: str, stimulus: "Stimulus", step_s: float | None = None
 ) -> pd.DataFrame:
@@ -33,7 +36,7 @@ def moments(
     -------
     pandas.DataFrame
         Indexed ``0 … n-1`` in order of ``time``: ``presentation``, ``frame`` (of `stimulus`), ``time`` (seconds, when that frame came on),
-        ``start_time``, ``stop_time``, ``repeat``. Blanks are left out.
+        ``start_time``, ``stop_time``, ``repeat``. Blanks are left out, and so is the time between presentations.
 
     Raises
     ------
@@ -51,7 +54,12 @@ def moments(
     row = np.arange(len(shown))
     if isinstance(stimulus, GratingStimulus):
         if step_s is not None:
-            steps = np.maximum(np.ceil((stop - start) / step_s - 1e-9).astype(int), 1)
+            wanted = np.maximum(np.ceil((stop - start) / step_s - 1e-9), 1)
+            if wanted.sum() > _MOST_MOMENTS:
+                raise NeurratorError(
+                    f"A step of {step_s:g} s gives {wanted.sum():.3g} moments of {stimulus_name}: make it longer (at most {_MOST_MOMENTS:,} moments)."
+                )
+            steps = wanted.astype(int)
             row = np.repeat(row, steps)
             step = (np.arange(len(row)) - np.repeat(np.cumsum(steps) - steps, steps)) * step_s
         frame = stimulus.frame_at(frame[row], step)

@@ -1,20 +1,22 @@
 """One session: its units, their spikes, and what was shown when."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import NeurratorError
+from .describe_units import UnitRules, describe_units
 from .presentations import canonical_name, tidy_presentations
 from .spikes import SpikeTrains
 from .unit_query import select
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseSorting
+
+    from .stimulus import Stimulus
 
 UNKNOWN_REGION = "unknown"
 
@@ -37,14 +39,20 @@ class Recording:
     presentations : pandas.DataFrame
         Indexed ``0 … n-1`` in order of ``start_time``: ``stimulus``, ``start_time``, ``stop_time`` (seconds), ``frame`` (−1 is blank),
         ``repeat``, and the stimulus's own columns.
+    spikes : SpikeTrains
+        All spike times, in seconds; read from the source when they are asked for.
     simulated : bool
         Made by a program, not by a brain.
     warnings : list of str
         What the user should know about the data.
     subject : dict
         What the source says of the animal.
-    spike_times_s : sequence of numpy.ndarray or None
-        Spike times of each unit, where the source holds seconds; else they are worked out from the sorting's samples.
+    optogenetics : pandas.DataFrame or None
+        Light pulses, one row each: ``start_time``, ``stop_time`` (seconds), ``condition``, ``level``, ``stimulus_name``, ``duration``.
+    image_series : dict
+        Stimuli whose frames lie in the source itself, by name.
+    sessions : tuple of str
+        Names of the sessions whose units are pooled here; one where it is a single session.
     """
 
     name: str
@@ -52,10 +60,13 @@ class Recording:
     sorting: "BaseSorting"
     units: pd.DataFrame
     presentations: pd.DataFrame
+    spikes: SpikeTrains = field(repr=False)
     simulated: bool = False
     warnings: list[str] = field(default_factory=list)
     subject: dict[str, str] = field(default_factory=dict)
-    spike_times_s: Sequence[np.ndarray] | None = field(default=None, repr=False)
+    optogenetics: pd.DataFrame | None = field(default=None, repr=False)
+    image_series: Mapping[str, "Stimulus"] = field(default_factory=dict, repr=False)
+    sessions: tuple[str, ...] = ()
 
     @classmethod
     def from_sorting(
@@ -68,7 +79,10 @@ class Recording:
         source: str = "memory",
         simulated: bool = False,
         subject: dict[str, str] | None = None,
-        spike_times_s: Sequence[np.ndarray] | None = None,
+        spikes: SpikeTrains | None = None,
+        optogenetics: pd.DataFrame | None = None,
+        image_series: Mapping[str, "Stimulus"] | None = None,
+        sessions: Sequence[str] = (),
     ) -> "Recording":
         """Make a recording of any SpikeInterface sorting.
 
@@ -80,10 +94,10 @@ class Recording:
             With ``stimulus``, ``start_time``, ``stop_time`` (seconds) and, where frames were shown, ``frame``.
         units : pandas.DataFrame, optional
             Indexed by unit id; missing columns are filled with what "unknown" is for them.
-        name, source, simulated, subject
+        spikes : SpikeTrains, optional
+            Spike times of the sorting's units in its order, where the source holds seconds: exact, while the sorting's are rounded to samples.
+        name, source, simulated, subject, optogenetics, image_series, sessions
             See the attributes.
-        spike_times_s : sequence of numpy.ndarray, optional
-            Spike times of each unit in seconds, where the source holds them: exact, while the sorting's are rounded to samples.
 
         Raises
         ------
@@ -104,9 +118,14 @@ class Recording:
             pd.DataFrame(index=pd.Index(unit_ids, name="unit_id")) if units is None else units, unit_ids, source
         )
         shown, warnings = tidy_presentations(presentations, source)
-        recording = cls(name, source, sorting, table, shown, simulated, warnings, dict(subject or {}), spike_times_s)
+        recording = cls(
+            name, source, sorting, table, shown, _spikes_of(sorting, unit_ids) if spikes is None else spikes, simulated,
+            warnings, dict(subject or {}), optogenetics, dict(image_series or {}), tuple(sessions) or (name,),
+        )  # fmt: skip
+        recording._describe(None, None)
+        recording.units["n_spikes"] = recording.spikes.counts_by_unit()
         if "firing_rate_hz" not in recording.units:
-            recording.units["firing_rate_hz"] = recording.spikes.counts_by_unit() / max(recording.duration_s, 1e-9)
+            recording.units["firing_rate_hz"] = recording.units["n_spikes"] / max(recording.duration_s, 1e-9)
         lost = int((~np.isfinite(table[["x_um", "y_um"]]).all(axis=1)).sum())
         if lost:
             recording.warnings.append(
@@ -119,17 +138,46 @@ class Recording:
         """Names of the units, as plain int or str."""
         return list(self.units.index)
 
-    @cached_property
-    def spikes(self) -> SpikeTrains:
-        """All spike times, in seconds."""
-        trains = self.spike_times_s or [
-            self.sorting.get_unit_spike_train(unit, segment_index=0, return_times=True)
-            for unit in self.sorting.unit_ids
-        ]
-        spikes = SpikeTrains(self.unit_ids, trains)
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know: `warnings`, and what was found while spike times were read."""
+        spikes, found = self.spikes, []
         if spikes.dropped:
-            self.warnings.append(f"{spikes.dropped} spike times are not numbers and were left out.")
-        return spikes
+            found.append(f"{spikes.dropped} spike times are not numbers and were left out.")
+        if spikes.reordered:
+            found.append(f"The spike times of {spikes.reordered} units were out of order and have been sorted.")
+        if spikes.before_zero:
+            found.append(
+                f"{spikes.before_zero} spikes lie before time 0: check that spikes and presentations share a clock."
+            )
+        return self.warnings + found
+
+    @property
+    def pseudo_population(self) -> bool:
+        """Whether units of several sessions are pooled here, which never fired together."""
+        return len(self.sessions) > 1
+
+    def describe_units(self, rules: UnitRules | None = None) -> None:
+        """Say again what the units are, by other rules, with optotagging where there were light pulses: reads their spike times.
+
+        Fills in `units` (see `describe_units.describe_units` for the columns) and adds to `warnings` what could not be said.
+        """
+        self._describe(self.spikes, rules)
+
+    def _describe(self, spikes: SpikeTrains | None, rules: UnitRules | None) -> None:
+        self.units, notes = describe_units(self.units, spikes, self.optogenetics, self.subject, rules)
+        self.warnings += [note for note in notes if note not in self.warnings]
+
+    def with_presentations(self, presentations: pd.DataFrame) -> "Recording":
+        """Return the same session with other presentations: ``stimulus``, ``start_time``, ``stop_time`` (seconds), ``frame``.
+
+        Raises
+        ------
+        NeurratorError
+            The table lacks a column or runs backwards.
+        """
+        shown, warnings = tidy_presentations(presentations, self.source)
+        return replace(self, presentations=shown, warnings=self.warnings + warnings)
 
     @property
     def duration_s(self) -> float:
@@ -193,7 +241,7 @@ class Recording:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a complete account as plain Python objects, for JSON."""
-        units = self.units.assign(n_spikes=self.spikes.counts_by_unit()).reset_index()
+        units = self.units.reset_index()
         return {
             "name": self.name,
             "source": self.source,
@@ -204,9 +252,16 @@ class Recording:
             "n_spikes": self.spikes.n_spikes,
             "n_presentations": len(self.presentations),
             "stimuli": [{key: plain(value) for key, value in row.items()} for row in self.stimuli().to_dict("records")],
-            "warnings": self.warnings,
+            "warnings": self.remarks,
+            "sessions": list(self.sessions),
+            "pseudo_population": self.pseudo_population,
             "units": [{str(key): plain(value) for key, value in row.items()} for row in units.to_dict("records")],
         }
+
+
+def _spikes_of(sorting: "BaseSorting", unit_ids: list) -> SpikeTrains:
+    trains = [sorting.get_unit_spike_train(unit, segment_index=0, return_times=True) for unit in sorting.unit_ids]
+    return SpikeTrains(unit_ids, trains)
 
 
 def plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import NeurratorError
+from .regions import in_brain, is_within, known_within
 
 # pandas calls any method that a query names (``region.to_pickle("file")`` writes a file), so what may stand in one is listed here.
 _METHODS = frozenset(
@@ -35,7 +36,8 @@ def select(units: pd.DataFrame, query: str) -> list:
         Indexed by ``unit_id``, which a query may name like a column.
     query : str
         As for `pandas.DataFrame.query`: comparisons of columns (in backticks where a name holds spaces), arithmetic, ``and``, ``or``,
-        ``not``, ``in``, and methods that look at values, such as ``region.str.startswith("VIS")`` and ``y_um.between(0, 500)``.
+        ``not``, ``in``, and methods that look at values, such as ``region.str.startswith("VIS")`` and ``y_um.between(0, 500)``; and
+        ``within("VIS")``, for units in a structure of the Allen mouse atlas or any part of it (``within("VISp", "LGd")``: in one of several).
 
     Raises
     ------
@@ -77,6 +79,11 @@ def _mask(units: pd.DataFrame, query: str, names: list[str]) -> tuple[np.ndarray
         _known(name, names)
     real = {alias: name for name, alias in aliases.items()}
     tree = ast.parse(text, mode="eval")
+    inside = _Within(units)
+    # Each within(...) becomes a column of its own, worked out here: what pandas reads holds no call of it.
+    tree = inside.visit(tree)
+    text = ast.unparse(tree) if inside.columns else text
+    real |= dict.fromkeys(inside.columns, "region")
     functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     used: list[str] = []
     for node in ast.walk(tree):
@@ -86,6 +93,7 @@ def _mask(units: pd.DataFrame, query: str, names: list[str]) -> tuple[np.ndarray
             if name not in used:
                 used.append(name)
     table = units.set_axis([aliases.get(name, name) for name in names[1:]], axis=1)
+    table = table.assign(**inside.columns)
     if "unit_id" in aliases:
         table.index.name = aliases["unit_id"]
     found = table.eval(text, engine="python", target=None)
@@ -95,6 +103,46 @@ def _mask(units: pd.DataFrame, query: str, names: list[str]) -> tuple[np.ndarray
     if mask.shape != (len(units),) or not all(isinstance(value, bool | np.bool_) for value in mask):
         raise TypeError("it does not say yes or no for each unit")
     return mask.astype(bool), used
+
+
+class _Within(ast.NodeTransformer):
+    """Replace ``within("VIS")`` by the name of a column that says so of each unit."""
+
+    def __init__(self, units: pd.DataFrame):
+        self.units = units
+        self.columns: dict[str, np.ndarray] = {}
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Replace a call of ``within``; leave others."""
+        self.generic_visit(node)
+        if not (isinstance(node.func, ast.Name) and node.func.id == "within"):
+            return node
+        given = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+        wanted = [name for name in given if isinstance(name, str)]
+        if not wanted or node.keywords or len(wanted) < len(node.args):
+            raise ValueError('within() takes the acronyms of regions in quotes, as in within("VIS")')
+        if "region" not in self.units:
+            raise NameError("there is no column 'region'")
+        # The first of its parents is the source's own acronym, which may name a layer.
+        column = self.units["region"].astype(str)
+        if "region_parents" in self.units:
+            own = self.units["region_parents"].astype(str).str.partition(" < ")[0]
+            column = own.where(own != "", column)
+        names = [str(name) for name in column.unique()]
+        for name in wanted:
+            if not known_within([*names, *self.units["region"].astype(str).unique()], name):
+                there = sorted(filter(in_brain, names))
+                close = difflib.get_close_matches(name, there, n=1)
+                raise NameError(
+                    f"neither the atlas nor this recording has a region {name!r}"
+                    + (f", did you mean {close[0]!r}?" if close else "")
+                )
+        found = {name: any(is_within(name, ancestor) for ancestor in wanted) for name in names}
+        alias = f"within_{len(self.columns)}"
+        while alias in self.units:
+            alias += "_"
+        self.columns[alias] = column.map(found).to_numpy(bool)
+        return ast.copy_location(ast.Name(alias, ast.Load()), node)
 
 
 def _known(name: str, names: list[str]) -> str:

@@ -6,15 +6,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .light import GENOTYPE
 from .neurons import SpikeTable
 from .probes import PROBES, electrode_table
 
 DESCRIPTION = "SIMULATED by napari-neurrator: a rendered film shown to simulated units; no animal was involved."
+# Share of units that lose too many spikes below the threshold.
+_LOSING_SPIKES = 0.06
+_PRESENCE_BIN_S = 5.0
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def write_allen_nwb(
-    path: Path, spikes: SpikeTable, presentations: pd.DataFrame, grey: list[tuple[float, float]], seed: int
+    path: Path,
+    spikes: SpikeTable,
+    presentations: pd.DataFrame,
+    grey: list[tuple[float, float]],
+    seed: int,
+    pulses: pd.DataFrame,
+    lit: list[np.ndarray],
 ) -> None:
     """Write the file.
 
@@ -30,6 +40,10 @@ def write_allen_nwb(
         Start and stop of the times with a grey screen, seconds.
     seed : int
         Written into the identifiers.
+    pulses : pandas.DataFrame
+        Light pulses after the film: ``start_time``, ``stop_time`` (seconds), ``condition``, ``level``, ``stimulus_name``, ``duration``.
+    lit : list of numpy.ndarray
+        Spike times of each unit in that part, seconds.
     """
     from hdmf.common import VectorData
     from pynwb import NWBHDF5IO, NWBFile
@@ -48,7 +62,7 @@ def write_allen_nwb(
     nwb.subject = Subject(
         subject_id="simulated",
         species="Mus musculus",
-        genotype="simulated",
+        genotype=f"{GENOTYPE} (simulated)",
         sex="U",
         age="P100D",
         description="Simulated: no animal.",
@@ -69,7 +83,7 @@ def write_allen_nwb(
             id=int(row.Index), x=float(row.x), y=float(row.y), z=float(row.z), location=row.location, group=groups[row.group_name],
             group_name=row.group_name, **{column: getattr(row, column) for column in own},
         )  # fmt: skip
-    _add_units(nwb, spikes, electrodes, seed)
+    _add_units(nwb, spikes, lit, electrodes, seed)
 
     from pynwb.epoch import TimeIntervals
 
@@ -96,12 +110,20 @@ def write_allen_nwb(
     for number, (start, stop) in enumerate(grey):
         silent.add_row(start_time=start, stop_time=stop, stimulus_name="spontaneous", stimulus_block=float(number))
     nwb.add_time_intervals(silent)
+    light = TimeIntervals(name="optogenetic_stimulation", description="Light pulses (simulated).")
+    for column in ("condition", "level", "stimulus_name", "duration"):
+        light.add_column(
+            name=column, description=column.replace("_", " ") + (", seconds" if column == "duration" else "")
+        )
+    for row in pulses.to_dict("records"):
+        light.add_row(**row)
+    nwb.create_processing_module("optotagging", "light pulses and what they were (simulated)").add(light)
     with NWBHDF5IO(str(path), "w") as io:
         io.write(nwb)
 
 
-def _add_units(nwb: object, spikes: SpikeTable, electrodes: pd.DataFrame, seed: int) -> None:
-    rng = np.random.default_rng([seed, 9])
+def _add_units(nwb: object, spikes: SpikeTable, lit: list[np.ndarray], electrodes: pd.DataFrame, seed: int) -> None:
+    rng, spoiling = np.random.default_rng([seed, 9]), np.random.default_rng([seed, 10])
     units = spikes.units
     # Allen's ids do not ascend: a reader must never take them for row numbers.
     ids = 950_000_000 + rng.permutation(len(units)) * 3
@@ -119,6 +141,8 @@ def _add_units(nwb: object, spikes: SpikeTable, electrodes: pd.DataFrame, seed: 
         "cell_type": "simulated label; empty where none",
         "local_index": "row among the units of its probe",
     }
+    # A hundredth of the session, as at Allen's; in the short sessions of tests at least some seconds.
+    bins = min(100, max(int(duration / _PRESENCE_BIN_S), 1))
     for name, description in described.items():
         nwb.add_unit_column(name=name, description=description)  # type: ignore[attr-defined]
     probe_of = electrodes["group_name"]
@@ -128,14 +152,18 @@ def _add_units(nwb: object, spikes: SpikeTable, electrodes: pd.DataFrame, seed: 
         probe = probe_of.loc[unit["peak_channel_id"]]
         seen[probe] = seen.get(probe, -1) + 1
         narrow = unit["cell_type"] == "PV"
+        amplitude_cutoff = float(rng.uniform(0, 0.08))
+        if spoiling.uniform() < _LOSING_SPIKES:
+            # Such units fail quality control, as some do in every recording.
+            amplitude_cutoff = float(spoiling.uniform(0.12, 0.4))
         nwb.add_unit(  # type: ignore[attr-defined]
             id=int(ids[row]),
-            spike_times=train,
+            spike_times=np.concatenate([train, lit[row]]),
             peak_channel_id=int(unit["peak_channel_id"]),
             quality="good",
             isi_violations=float(np.mean(np.diff(train) < 0.0015)) if len(train) > 1 else 0.0,
-            amplitude_cutoff=float(rng.uniform(0, 0.08)),
-            presence_ratio=float(np.mean(np.histogram(train, bins=100, range=(0, duration))[0] > 0)),
+            amplitude_cutoff=amplitude_cutoff,
+            presence_ratio=float(np.mean(np.histogram(train, bins=bins, range=(0, duration))[0] > 0)),
             firing_rate=float(len(train) / duration),
             snr=float(rng.uniform(1.5, 6)),
             isolation_distance=float(rng.uniform(30, 150)),

@@ -141,7 +141,7 @@ def _slow_gain(n: int, step: int, spread: float, rng: np.random.Generator) -> np
     return np.exp(np.interp(np.arange(n), np.arange(len(knots)) * step, knots) - spread**2 / 2)
 
 
-def _spikes(rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def draw_spikes(rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw spike times (seconds) from a rate (Hz) in steps of 1 ms."""
     total = np.concatenate([[0.0], np.cumsum(rate * STEP_S)])
     waits = rng.exponential(size=int(total[-1] + 6 * np.sqrt(total[-1]) + 20))
@@ -222,7 +222,7 @@ def simulate(
             rate = _visual_rate(drive, shown, unit["latency_s"] + own.normal(0, 0.004), mean_rate)
             rate = rate * area_gain[unit["region"]] * _slow_gain(steps, 3000, 0.15, own)
             rate *= 1 + own.uniform(-0.15, 0.15) * np.linspace(-1, 1, steps)
-        trains.append(np.round(_spikes(rate, own) * 30_000) / 30_000)
+        trains.append(np.round(draw_spikes(rate, own) * 30_000) / 30_000)
         if on_progress and (row % 10 == 9 or row == n - 1):
             on_progress("simulating neurons (simulated session)", row + 1, n)
     scale = frame_size[0] / SMALL[0]

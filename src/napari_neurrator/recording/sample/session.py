@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[str, int, int], None]
 # Counts up when the sample changes, so that an old one in the cache is not taken for the new.
-FORMAT = 1
+FORMAT = 2
 STIMULUS = "natural_movie_one"
 GREY_S = 10.0
 
@@ -64,6 +64,7 @@ def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None =
     """
     from .allen_nwb import write_allen_nwb
     from .film import FRAME_RATE_HZ, FRAME_SIZE, truth, write_film
+    from .light import DRIVEN_TYPE, labels, light_pulses, simulate_light
     from .neurons import simulate, small_channels
     from .probes import place_units
 
@@ -84,18 +85,26 @@ def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None =
         starts, frames, blocks, end = _schedule(spec.n_frames, spec.n_repeats, FRAME_RATE_HZ)
         placed = place_units(spec.n_units, np.random.default_rng([spec.seed, 0]))
         spikes = simulate(placed, channels, starts, frames, end + GREY_S, FRAME_SIZE, spec.seed, on_progress)
+        # The light comes after the film is over, so that it changes nothing of how units answer to the film.
+        lit_from = end + GREY_S
+        pulses = light_pulses(lit_from, spec.seed)
+        rates = np.array([len(train) / lit_from for train in spikes.trains])
+        lit = simulate_light(spikes.units, rates, pulses, lit_from, spec.seed)
+        answers = spikes.units["cell_type"] == DRIVEN_TYPE
+        labelled = replace(spikes, units=spikes.units.assign(cell_type=labels(spikes.units, spec.seed)))
         presentations = pd.DataFrame(
             {"start_time": starts, "stop_time": starts + 1 / FRAME_RATE_HZ, "frame": frames, "stimulus_block": blocks}
         )
         if on_progress:
             on_progress("writing the session (simulated session)", 0, 1)
-        write_allen_nwb(folder / file.name, spikes, presentations, [(0.0, GREY_S), (end, end + GREY_S)], spec.seed)
+        grey = [(0.0, GREY_S), (end, end + GREY_S)]
+        write_allen_nwb(folder / file.name, labelled, presentations, grey, spec.seed, pulses, lit)
         fields = spikes.units[["region", "cell_type", "peak_channel_id", "rf_x", "rf_y", "rf_radius"]]
         document = {
             "simulated": True,
             "spec": asdict(spec),
             "frames": [truth(number) for number in range(spec.n_frames)],
-            "units_in_file_order": json.loads(fields.to_json(orient="records")),
+            "units_in_file_order": json.loads(fields.assign(answers_to_light=answers).to_json(orient="records")),
         }
         (folder / "truth.json").write_text(json.dumps(document), encoding="utf-8")
         folder.chmod(0o755)
@@ -131,6 +140,6 @@ def _schedule(n_frames: int, n_repeats: int, rate: float) -> tuple[np.ndarray, n
 
 def open_sample(spec: SampleSpec | None = None, progress: OnProgress | None = None) -> "Recording":
     """Open the sample session, made if it is not there yet, by the same reader as anybody's file."""
-    from ..nwb import read_nwb
+    from ..readers.nwb import read_nwb
 
     return read_nwb(make_sample(spec, progress))

@@ -8,6 +8,10 @@ import numpy as np
 
 from ...errors import NeurratorError
 
+# What a frame, and a stimulus, may claim to be before anything is allocated for it: 8192 × 8192 px, and 46 hours at 30 Hz.
+MOST_PIXELS = 1 << 26
+MOST_FRAMES = 5_000_000
+
 
 class Stimulus(ABC):
     """Frames by number, read lazily.
@@ -80,6 +84,31 @@ class _Frames:
         if numbers.ndim == 0:
             return self._stimulus.frame(int(numbers))[tuple(rest)]
         return self._stimulus.frames(numbers)[(slice(None), *rest)]
+
+
+def check_claim(where: object, n_frames: int, height: int, width: int) -> None:
+    """Refuse what a file claims to hold, where no stimulus is like that: a few bytes can claim terabytes.
+
+    Parameters
+    ----------
+    where : object
+        The file, for the message.
+    n_frames, height, width : int
+        Number of frames and their size, pixels.
+
+    Raises
+    ------
+    NeurratorError
+        There are no frames, or too many or too large ones.
+    """
+    if min(n_frames, height, width) < 1:
+        raise NeurratorError(
+            f"{where} does not say how large its pictures are, or claims a size that none has ({width:,} × {height:,} pixels)."
+        )
+    if height * width > MOST_PIXELS or n_frames > MOST_FRAMES:
+        raise NeurratorError(
+            f"{where} claims to hold {n_frames:,} frames of {width:,} × {height:,} pixels: a stimulus has at most {MOST_FRAMES:,} frames of {MOST_PIXELS:,} pixels."
+        )
 
 
 def as_rgb(frame: np.ndarray) -> np.ndarray:

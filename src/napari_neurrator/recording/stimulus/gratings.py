@@ -1,4 +1,4 @@
-"""Drifting gratings, rendered from what the presentations table says of them."""
+"""Gratings and flashes, rendered from what the presentations table says of them."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import NeurratorError
-from .base import Stimulus
+from .base import Stimulus, check_claim
 
 FRAME_RATE_HZ = 30.0
 # The screen of the Allen Visual Coding experiments, degrees, and its gratings where the table does not say otherwise.
@@ -14,31 +14,34 @@ SCREEN_DEG = (120.0, 95.0)
 SPATIAL_FREQUENCY = 0.04
 CONTRAST = 0.8
 _SIZE = (190, 240)
+_PROPERTIES = ("orientation", "temporal_frequency", "spatial_frequency", "contrast", "phase", "color")
+_MOST_CONDITIONS = 100_000
 
 
 class GratingStimulus(Stimulus):
-    """Full-field sinusoidal gratings that drift.
+    """Full-field sinusoidal gratings, which drift or stand still, and flashes of one grey level.
 
     Frame ``condition · frames_per_condition + k`` is what is on screen ``k / 30`` seconds after the onset of a condition. With x to the right, y up
     and position in degrees, its luminance is ``½ + ½ · contrast · cos(2π · sf · (x cos θ + y sin θ) − 2π · tf · t)``: it drifts towards ``orientation``
-    (θ, degrees counter-clockwise from right), and the stripes lie across that.
+    (θ, degrees counter-clockwise from right), and the stripes lie across that. What does not drift is one frame a condition. A flash is ``½ + ½ · contrast ·
+    color`` bright, ``color`` being −1 for black and 1 for white.
 
     Parameters
     ----------
     presentations : pandas.DataFrame
         Of one stimulus, with ``frame`` (number of the condition), ``orientation``, ``temporal_frequency`` (Hz) and maybe ``spatial_frequency``
-        (cycles per degree), ``contrast``.
+        (cycles per degree), ``contrast``, ``phase`` (cycles); or, of flashes, ``color``.
     name : str
         What it is called.
 
     Raises
     ------
     NeurratorError
-        The table does not describe gratings.
+        The table describes neither gratings nor flashes.
     """
 
     def __init__(self, presentations: pd.DataFrame, name: str = "drifting_gratings"):
-        if "orientation" not in presentations:
+        if "orientation" not in presentations and "color" not in presentations:
             raise NeurratorError(
                 f"The presentations of {name} have no orientation, so no gratings can be rendered: give the frames with --frames."
             )
@@ -46,9 +49,11 @@ class GratingStimulus(Stimulus):
         shown = presentations[presentations["frame"] >= 0]
         if shown.empty:
             raise NeurratorError(f"All presentations of {name} are blank: there is nothing to render.")
-        columns = [
-            c for c in ("orientation", "temporal_frequency", "spatial_frequency", "contrast", "phase") if c in shown
-        ]
+        if shown["frame"].max() >= _MOST_CONDITIONS:
+            raise NeurratorError(
+                f"The presentations of {name} number {int(shown['frame'].max())} conditions: that is no set of gratings."
+            )
+        columns = [column for column in _PROPERTIES if column in shown]
         first = (
             shown.sort_values("frame")
             .drop_duplicates("frame")
@@ -57,8 +62,12 @@ class GratingStimulus(Stimulus):
         )
         self.conditions = first.reindex(range(int(first.index.max()) + 1))
         longest = float((shown["stop_time"] - shown["start_time"]).max())
-        self.frames_per_condition = max(round(longest * FRAME_RATE_HZ), 1)
+        drifts = "temporal_frequency" in self.conditions and bool(
+            (self.conditions["temporal_frequency"].fillna(0) != 0).any()
+        )
+        self.frames_per_condition = max(round(longest * FRAME_RATE_HZ), 1) if drifts else 1
         self.n_frames = len(self.conditions) * self.frames_per_condition
+        check_claim(name, self.n_frames, *_SIZE)
         self.frame_shape = (*_SIZE, 3)
         rows, columns_px = _SIZE
         x = (np.arange(columns_px) - (columns_px - 1) / 2) / columns_px * SCREEN_DEG[0]
@@ -81,7 +90,12 @@ class GratingStimulus(Stimulus):
         """Render one frame, uint8 (190, 240, 3)."""
         condition = self.describe(index)
         if "orientation" not in condition:
-            return np.full(self.frame_shape, 127, dtype=np.uint8)
+            flash = (
+                127.5 * (1 + condition.get("contrast", CONTRAST) * condition["color"])
+                if "color" in condition
+                else 127.0
+            )
+            return np.full(self.frame_shape, np.clip(round(flash), 0, 255), dtype=np.uint8)
         time = (index % self.frames_per_condition) / FRAME_RATE_HZ
         angle = np.deg2rad(condition["orientation"])
         along = self._x * np.cos(angle) + self._y * np.sin(angle)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from ...errors import NeurratorError
-from .base import Stimulus
+from .base import MOST_PIXELS, Stimulus, check_claim
 
 _KEPT = 64
 _KEPT_BYTES = 128_000_000
@@ -48,6 +48,7 @@ class MovieFile(Stimulus):
         try:
             self._container = av.open(str(self.path))
             self._stream = self._container.streams.video[0]
+            check_claim(self.path, 1, self._stream.height, self._stream.width)
             # Presentation times of all frames, from the packets alone: nothing is decoded.
             packets = [(p.pts, p.is_keyframe, p.is_discard) for p in self._container.demux(self._stream) if p.size]
             self._counted = any(pts is None for pts, _, _ in packets) or bool(
@@ -62,7 +63,10 @@ class MovieFile(Stimulus):
                 # Packets that an edit list hides are decoded but not shown.
                 self._times = sorted(pts or 0 for pts, _, hidden in packets if not hidden)
                 self._keys = sorted(pts or 0 for pts, key, _ in packets if key)
-        except (OSError, av.error.FFmpegError, IndexError, ValueError) as error:
+        except NeurratorError:
+            raise
+        except Exception as error:
+            # PyAV raises what FFmpeg says, and other things where a stream has no codec.
             raise NeurratorError(
                 f"{self.path} cannot be read as a movie: it is missing, damaged or of another kind."
             ) from error
@@ -73,7 +77,7 @@ class MovieFile(Stimulus):
         rate = self._stream.average_rate
         self.frame_rate_hz = float(rate) if rate else None
         self.frame_shape = (self._stream.height, self._stream.width, 3)
-        self._most_kept = max(min(_KEPT, _KEPT_BYTES // int(np.prod(self.frame_shape))), 4)
+        self._most_kept = max(min(_KEPT, _KEPT_BYTES // int(np.prod(self.frame_shape))), 1)
         self._restart()
 
     def frame(self, index: int) -> np.ndarray:
@@ -90,6 +94,8 @@ class MovieFile(Stimulus):
         self._container = av.open(str(self.path))
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        # Pictures may turn out larger than the container says.
+        self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         self._decoder, self._position = self._container.decode(self._stream), -1
 
     def _decode_to(self, index: int) -> None:
@@ -100,7 +106,10 @@ class MovieFile(Stimulus):
                 self._decoder = None
             if self._counted:
                 self._count_to(index)
-        except av.error.FFmpegError as error:
+        except NeurratorError:
+            self._decoder = None
+            raise
+        except Exception as error:
             self._decoder = None
             raise NeurratorError(f"Frame {index} of {self.path} cannot be decoded: the movie is damaged.") from error
         if index not in self._kept:
@@ -137,6 +146,11 @@ class MovieFile(Stimulus):
                 return
 
     def _keep(self, number: int, picture: av.VideoFrame) -> None:
+        if (picture.height, picture.width) != self.frame_shape[:2]:
+            height, width, _ = self.frame_shape
+            raise NeurratorError(
+                f"Frame {number} of {self.path} is {picture.width} × {picture.height} pixels, and the movie {width} × {height}: bring its frames to one size."
+            )
         self._position = number
         self._kept[number] = picture.to_ndarray(format="rgb24")
         while len(self._kept) > self._most_kept:

@@ -1,0 +1,127 @@
+"""Units, probes and the box of the Allen CCF as napari layer tuples, in µm: AP (0 is the front), DV (0 is the top), LR (0 is the left)."""
+
+from itertools import pairwise, product
+
+import numpy as np
+import pandas as pd
+
+from ..recording.natural_order import natural_key
+from . import layer_styles as styles
+from .layer_data import LayerTuple, features_of
+from .state import CCF_COLUMNS
+
+CCF_UM = np.array([13_200.0, 8_000.0, 11_400.0])
+"""Extent of the Allen CCF (2017) along AP, DV and LR."""
+MIDLINE_UM = CCF_UM[2] / 2
+UNIT_UM = 110.0
+"""Nominal size of a unit's dot."""
+
+
+def places(units: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return where units lie in the CCF, µm (unit, 3), and which of them have a place; the others are put in the middle."""
+    xyz = units[list(CCF_COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    placed = np.isfinite(xyz).all(axis=1)
+    return np.where(placed[:, None], xyz, CCF_UM / 2), placed
+
+
+def brain_units(units: pd.DataFrame, colour_by: str) -> LayerTuple:
+    """Return the units as points in the brain."""
+    xyz, placed = places(units)
+    options = {
+        "name": styles.BRAIN_UNITS,
+        "features": features_of(units),
+        "size": UNIT_UM,
+        "face_color": styles.unit_colours(units, colour_by, None),
+        "border_color": np.zeros((len(units), 4)),
+        "border_width": 0.0,
+        "border_width_is_relative": True,
+        "shading": "spherical",
+        "shown": placed,
+    }
+    return (xyz, options, "points")
+
+
+def probe_lines(units: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return for each probe the straight line that fits its units best, from its highest to its deepest unit, µm (2, 3)."""
+    xyz, placed = places(units)
+    names = units["probe"].astype(str).to_numpy() if "probe" in units else np.full(len(units), "probe")
+    lines = {}
+    for name in sorted(set(names), key=natural_key):
+        mine = xyz[placed & (names == name)]
+        if len(mine) < 2 or not np.ptp(mine, axis=0).any():
+            continue
+        middle = mine.mean(axis=0)
+        direction = np.linalg.svd(mine - middle, full_matrices=False)[2][0]
+        along = (mine - middle) @ direction
+        ends = middle + np.outer([along.min(), along.max()], direction)
+        lines[name] = ends[np.argsort(ends[:, 1])]
+    return lines
+
+
+def brain_probes(units: pd.DataFrame) -> LayerTuple:
+    """Return the probes as lines."""
+    lines = list(probe_lines(units).values())
+    data = np.array([[line[0], line[1] - line[0]] for line in lines]).reshape(-1, 2, 3)
+    options = {
+        "name": styles.BRAIN_PROBES,
+        "edge_color": "#c9d4dc",
+        "edge_width": 26.0,
+        "vector_style": "line",
+        "opacity": 0.8,
+    }
+    return (data, options, "vectors")
+
+
+def brain_box() -> LayerTuple:
+    """Return the edges of the CCF's box, and the outline and cross of its midline plane."""
+    edges = []
+    for axis in range(3):
+        others = [a for a in range(3) if a != axis]
+        for corner in product((0.0, 1.0), repeat=2):
+            start = np.zeros(3)
+            start[others] = np.array(corner) * CCF_UM[others]
+            edges.append((start, np.eye(3)[axis] * CCF_UM[axis]))
+    ap, dv = CCF_UM[:2]
+    around = [np.array(corner) for corner in ((0, 0), (ap, 0), (ap, dv), (0, dv), (0, 0))]
+    middle = [
+        (np.array([*a, MIDLINE_UM]), np.array([*(b - a), 0.0])) for a, b in pairwise(np.asarray(around, dtype=float))
+    ]
+    options = {
+        "name": styles.BRAIN_BOX,
+        "edge_color": ["#6b7684"] * len(edges) + ["#56b4e9"] * len(middle),
+        "edge_width": 22.0,
+        "vector_style": "line",
+        "opacity": 0.55,
+    }
+    return (np.array(edges + middle), options, "vectors")
+
+
+def brain_labels(units: pd.DataFrame) -> LayerTuple:
+    """Return the words of the brain view: ends of the axes with their extent, the midline, and the probes' names."""
+    ap, dv, lr = CCF_UM
+    rows: list[tuple[tuple[float, float, float], str, str]] = [
+        ((-600.0, dv, lr / 2), "front (AP 0)", styles.QUIET),
+        ((ap + 600.0, dv, lr / 2), f"back (AP {ap:,.0f} µm)", styles.QUIET),
+        ((0.0, -350.0, 0.0), "top (DV 0)", styles.QUIET),
+        ((0.0, dv + 350.0, 0.0), f"bottom (DV {dv:,.0f} µm)", styles.QUIET),
+        ((ap / 2, dv + 300.0, -300.0), "left (ML 0)", styles.QUIET),
+        ((ap / 2, dv + 300.0, lr + 300.0), f"right (ML {lr:,.0f} µm)", styles.QUIET),
+        ((0.0, -350.0, MIDLINE_UM), "midline", "#56b4e9"),
+    ]
+    for name, line in probe_lines(units).items():
+        up = (line[0] - line[1]) / max(float(np.linalg.norm(line[0] - line[1])), 1e-9)
+        rows.append((tuple(line[0] + 420.0 * up), name, styles.TEXT))
+    options = {
+        "name": styles.BRAIN_LABELS,
+        "size": 1e-3,
+        "face_color": "transparent",
+        "border_width": 0.0,
+        "border_color": "transparent",
+        "text": {
+            "string": [row[1] for row in rows],
+            "color": [row[2] for row in rows],
+            "size": 9,
+            "anchor": "center",
+        },
+    }
+    return (np.array([row[0] for row in rows]), options, "points")

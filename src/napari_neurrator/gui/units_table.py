@@ -1,0 +1,176 @@
+"""The units table in the window, linked both ways with the session's selection."""
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QFileDialog, QHeaderView, QLineEdit, QTableView
+
+from . import parts
+from .state import Session
+from .units_model import UnitsModel, UnitsProxy
+
+ROW_PX = 22
+
+
+class UnitsTable(parts.Listener):
+    """A box for free text, the table, and how many rows it shows."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        layout = parts.column(self, margin=0)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Find region, layer, cell type, unit …")
+        self.search.setClearButtonEnabled(True)
+        self.search.setToolTip(
+            "Show only units that hold these words; parents of a region count, so that VIS finds VISp"
+        )
+        self.shown = parts.text(quiet=True, points=8.5, wrap=False)
+        layout.addWidget(self.search)
+        self.model = UnitsModel(self)
+        self.proxy = UnitsProxy(self.model)
+        self.view = QTableView()
+        self.view.setModel(self.proxy)
+        self.view.setSortingEnabled(True)
+        self.view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.view.setAlternatingRowColors(True)
+        self.view.setShowGrid(False)
+        self.view.setWordWrap(False)
+        self.view.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.view.setMinimumHeight(150)
+        rows = self.view.verticalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(ROW_PX)
+        self.view.setStyleSheet(
+            "QTableView { background: #20252c; alternate-background-color: #262c34; border: none; }"
+            f"QTableView::item:selected {{ background: {parts.ACCENT}; color: #0b1620; }}"
+            "QHeaderView::section { padding: 3px 5px; font-weight: bold; }"
+        )
+        layout.addWidget(self.view, 1)
+        layout.addWidget(
+            parts.row(
+                self.shown, 1, parts.button("Save table…", self._save, "Write the rows shown, with all columns, as CSV")
+            )
+        )
+        self._busy = False
+        self._units: Any = None
+        self.search.textChanged.connect(self._find)
+        self.view.selectionModel().selectionChanged.connect(self._on_selected)
+        events = session.events
+        self.listen(self._show_units, session.scene_changed, session.units_described, events.recording)
+        self.listen(self._show_good, events.only_good)
+        self.listen(self._show_selection, events.selected)
+
+    # -- from the session ------------------------------------------------------------------------------------------------------------
+    def _show_units(self) -> None:
+        session = self.session
+        units = None if session.recording is None else session.recording.units
+        if units is self._units:
+            return
+        self._units, self._busy = units, True
+        self.model.show(units, session.unit_ids, session.passing)
+        self._busy = False
+        self._fit_columns()
+        self._refresh()
+
+    def _fit_columns(self) -> None:
+        # by the header and a screenful of rows: looking at thousands of them takes long
+        header = self.view.horizontalHeader()
+        header.setResizeContentsPrecision(60)
+        self.view.resizeColumnsToContents()
+        for section in range(self.model.columnCount()):
+            header.resizeSection(section, min(header.sectionSize(section) + 6, 130))
+
+    def _find(self, text: str) -> None:
+        self._busy = True
+        self.proxy.find(text)
+        self._busy = False
+        self._refresh()
+
+    def _show_good(self) -> None:
+        self._busy = True
+        self.proxy.show_only_good(self.session.only_good)
+        self._busy = False
+        self._refresh()
+
+    def _refresh(self) -> None:
+        n, n_all = self.proxy.rowCount(), self.model.rowCount()
+        self.shown.setText(f"{n:,} of {n_all:,} units" if n_all else "")
+        self._show_selection()
+
+    def _show_selection(self) -> None:
+        """Mark the rows of the selected units and bring one of them into view."""
+        if self._busy:
+            return
+        rows = self._proxy_rows(self.session.selected)
+        now = {index.row() for index in self.view.selectionModel().selectedRows()}
+        if now == set(rows.tolist()):
+            return
+        last = self.proxy.columnCount() - 1
+        marked = QItemSelection()
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else ():
+            marked.append(_range(self.proxy.index(int(run[0]), 0), self.proxy.index(int(run[-1]), last)))
+        self._busy = True
+        self.view.selectionModel().select(marked, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self._busy = False
+        if len(rows):
+            top, bottom = self.view.rowAt(0), self.view.rowAt(self.view.viewport().height() - 1)
+            bottom = self.proxy.rowCount() - 1 if bottom < 0 else bottom
+            if not ((rows >= top) & (rows <= bottom)).any():
+                self.view.scrollTo(self.proxy.index(int(rows[0]), 0), QAbstractItemView.ScrollHint.PositionAtCenter)
+
+    def _proxy_rows(self, units: tuple[Any, ...]) -> np.ndarray:
+        """Return the rows in which units stand now, ascending; those that are hidden are left out."""
+        if not units:
+            return np.zeros(0, int)
+        chosen = set(units)
+        rows = [
+            self.proxy.mapFromSource(self.model.index(row, 0)).row()
+            for row, unit in enumerate(self.model.ids)
+            if unit in chosen and self.proxy.accepted[row]
+        ]
+        return np.sort(np.array(rows, int))
+
+    # -- from the mouse and the keyboard ---------------------------------------------------------------------------------------------
+    def _on_selected(self) -> None:
+        if self._busy:
+            return
+        ids = self.model.ids
+        rows = [self.proxy.mapToSource(index).row() for index in self.view.selectionModel().selectedRows()]
+        units = [ids[row] for row in rows]
+        held = QApplication.keyboardModifiers()
+        if held & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier):
+            # what the free text hides stays selected
+            chosen = set(self.session.selected)
+            units += [u for u, shown in zip(ids, self.proxy.accepted, strict=True) if u in chosen and not shown]
+        self._busy = True
+        self.session.select(units)
+        self._busy = False
+
+    def _save(self) -> None:
+        if self.session.recording is None:
+            self.session.fail("Open a recording before saving its table.")
+            return
+        path, _ = QFileDialog.getSaveFileName(self, "Save the units table", "units.csv", "Table (*.csv)")
+        if path:
+            try:
+                self.save(path)
+            except OSError as error:
+                self.session.fail(f"The table could not be written to {path}: {error.strerror or error}.")
+
+    def save(self, path: str) -> None:
+        """Write the units that are shown, in the order in which they stand, with all columns of the recording, as CSV."""
+        from ..session_file import write_text
+
+        order = [self.proxy.mapToSource(self.proxy.index(row, 0)).row() for row in range(self.proxy.rowCount())]
+        write_text(path, self.session.recording.units.iloc[order].to_csv())
+
+
+def _range(first: Any, last: Any) -> Any:
+    from qtpy.QtCore import QItemSelectionRange
+
+    return QItemSelectionRange(first, last)

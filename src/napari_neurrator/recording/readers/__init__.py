@@ -1,0 +1,1 @@
+"""One reader for each kind of sorted source; `open_recording` chooses."""

@@ -1,0 +1,194 @@
+"""What was open in the window, as a small JSON file: sources, stimuli, groups, selections, sentences. Nothing of a recording itself is copied into it."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
+
+from .errors import NeurratorError
+
+SUFFIX = ".neurrator.json"
+_Unit = StrictInt | StrictStr
+_Model = TypeVar("_Model", bound=BaseModel)
+# A session file holds names and sentences; what is larger is something else.
+_LARGEST = 50_000_000
+
+
+class SavedSentence(BaseModel):
+    """What some units said of one moment."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    units: list[_Unit] = Field(min_length=1)
+    frame: int = Field(ge=0)
+    repeat: int = Field(ge=0)
+    moment: int = Field(ge=0, description="row of the table of moments")
+    decoder: str
+    prompt: str = ""
+    text: str
+    reference: str | None = Field(default=None, description="what the language model says of the true frame")
+    prior: str | None = Field(default=None, description="what it says of the average frame")
+    mean_cosine: float | None = None
+    prior_cosine: float | None = None
+
+
+class SavedRecording(BaseModel):
+    """One open recording, and how the window showed it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str | None = Field(default=None, min_length=1, description="path, address or the word sample")
+    pool: list[str] | None = Field(default=None, min_length=2, description="sources of the sessions that are pooled")
+    pool_stimulus: str | None = None
+    presentations: str | None = Field(default=None, description="file of presentations in place of the source's own")
+    stimulus: str | None = None
+    frames: str | None = Field(default=None, description="file or folder with the frames of the stimulus")
+    groups: dict[str, list[_Unit]] = {}
+    selected: list[_Unit] = []
+    frame: int = Field(default=0, ge=0)
+    repeat: int = Field(default=0, ge=0)
+    decoder: str | None = Field(default=None, description="folder of the fitted decoder")
+    sentences: list[SavedSentence] = []
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SavedRecording":
+        if (self.source is None) == (self.pool is None):
+            raise ValueError("a recording has either a source or a pool of sources")
+        return self
+
+
+class SessionFile(BaseModel):
+    """The contents of a session file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["neurrator session"] = "neurrator session"
+    format: Literal[1] = 1
+    recordings: list[SavedRecording] = Field(min_length=1)
+    current: int = Field(default=0, ge=0, description="which of the recordings is shown")
+    colour_by: str = "region"
+    only_good: bool = False
+    prompt: str = ""
+
+    @model_validator(mode="after")
+    def _current_is_there(self) -> "SessionFile":
+        if self.current >= len(self.recordings):
+            raise ValueError(f"current is {self.current}, but there are {len(self.recordings)} recordings")
+        return self
+
+
+def is_session_file(path: str | Path) -> bool:
+    """Tell by its name whether a path is a session file."""
+    return str(path).lower().endswith(SUFFIX)
+
+
+def read_session(path: str | Path) -> SessionFile:
+    """Read a session file; paths in it that are relative are taken from its folder.
+
+    Raises
+    ------
+    NeurratorError
+        There is no such file, or it is not a session file.
+    """
+    path = Path(path).expanduser()
+    return _with_paths(read_model(path, SessionFile, "a session file"), path.parent, _absolute)
+
+
+def write_session(path: str | Path, session: SessionFile) -> Path:
+    """Write a session file, at once or not at all; paths below its folder are written relative to it.
+
+    Returns
+    -------
+    Path
+        Where it lies: `path`, with ``.neurrator.json`` at its end.
+
+    Raises
+    ------
+    NeurratorError
+        It cannot be written there.
+    """
+    path = Path(path).expanduser()
+    if not is_session_file(path):
+        path = path.with_name(path.name.removesuffix(".json") + SUFFIX)
+    contents = _with_paths(session, path.parent, _relative)
+    try:
+        write_text(path, contents.model_dump_json(indent=1, exclude_defaults=False) + "\n")
+    except OSError as error:
+        raise NeurratorError(f"The session could not be written to {path}: {error.strerror or error}.") from error
+    return path
+
+
+def read_model(path: Path, model: type[_Model], what: str) -> _Model:
+    """Read a JSON file into a pydantic model.
+
+    Raises
+    ------
+    NeurratorError
+        In one sentence: there is none, it is not JSON, or where it is not as it should be.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise NeurratorError(f"{path} is too large to be {what}: it has {path.stat().st_size / 1e6:,.0f} MB.")
+        contents = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        raise NeurratorError(f"{path} cannot be read as {what}: {why}.") from error
+    try:
+        return model.model_validate(contents)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        message = first["msg"].removeprefix("Value error, ")
+        raise NeurratorError(f"{path} is not {what}: {where}: {message[:1].lower()}{message[1:]}.") from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, at once or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        # mkstemp keeps others out; a file that a user saves is for whom the folder is for
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(made, 0o666 & ~umask)
+        os.replace(made, path)
+    except BaseException:
+        Path(made).unlink(missing_ok=True)
+        raise
+
+
+def _with_paths(session: SessionFile, folder: Path, change: Any) -> SessionFile:
+    def each(recording: SavedRecording) -> SavedRecording:
+        one = {
+            name: None if getattr(recording, name) is None else change(getattr(recording, name), folder)
+            for name in ("source", "presentations", "frames", "decoder")
+        }
+        pool = None if recording.pool is None else [change(source, folder) for source in recording.pool]
+        sentences = [
+            sentence.model_copy(update={"decoder": change(sentence.decoder, folder)})
+            for sentence in recording.sentences
+        ]
+        return recording.model_copy(update={**one, "pool": pool, "sentences": sentences})
+
+    return session.model_copy(update={"recordings": [each(recording) for recording in session.recordings]})
+
+
+def _is_path(source: str) -> bool:
+    return source not in ("", "sample") and "://" not in source
+
+
+def _relative(source: str, folder: Path) -> str:
+    if not _is_path(source):
+        return source
+    path, folder = Path(source).expanduser().resolve(), folder.resolve()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def _absolute(source: str, folder: Path) -> str:
+    return str(folder / Path(source).expanduser()) if _is_path(source) else source

@@ -1,0 +1,82 @@
+"""Take the pictures of the window that the documentation shows, from the simulated sample. On Linux without a display, run it under Xvfb:
+
+    xvfb-run -a -s "-screen 0 1920x1200x24" python tools/screenshots.py [--out docs/images]
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+SIZE = (1600, 1000)
+THREE = ("probeA", "probeC", "probeE")
+
+
+def only_probes(recording: Any, probes: Sequence[str]) -> Any:
+    """Return the recording with the units of some probes."""
+    units = recording.units[recording.units["probe"].isin(probes)]
+    return replace(recording, units=units, name=f"{recording.name}: {', '.join(probes)}")
+
+
+def wait(condition: Callable[[], bool], what: str, timeout_s: float = 300.0) -> None:
+    """Let the window work until something holds."""
+    from napari_neurrator.gui import mouse
+
+    end = time.perf_counter() + timeout_s
+    while not condition():
+        mouse.settle(10)
+        if time.perf_counter() > end:
+            raise SystemExit(f"The window waited {timeout_s:.0f} s for {what} in vain.")
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    from qtpy.QtCore import Qt
+
+    from napari_neurrator.gui import compat, mouse
+    from napari_neurrator.gui.demo import take_picture
+    from napari_neurrator.gui.launch import launch
+    from napari_neurrator.gui.workspace import Workspace
+    from napari_neurrator.recording import open_recording
+
+    recording = open_recording("sample")
+    viewer = launch()
+    workspace = Workspace.of(viewer)
+    session, window = workspace.session, compat.qt_window(viewer)
+    try:
+        assert window is not None
+        window.resize(*SIZE)
+        session.live = False
+        workspace.open(only_probes(recording, THREE))
+        wait(lambda: session.recording is not None and not session.job.busy, "the sample")
+        dock = workspace.docks["Recording"]
+        mouse.settle(200)
+        window.resize(*SIZE)
+        dock.tabs.setCurrentIndex(1)
+        session.frame = 400
+        session.select(recording.units.index[recording.units["region"] == "VISp"][:40])
+        dock.table.view.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+        mouse.settle(300)
+        workspace.layers.look()
+        mouse.settle(800)
+        take_picture(window, out / "probes.png")
+
+        workspace.open(recording)
+        wait(lambda: session.recording is recording and not session.job.busy, "the sample")
+        dock.tabs.setCurrentIndex(0)
+        session.view = "brain"
+        mouse.settle(1200)
+        take_picture(window, out / "ccf.png")
+    finally:
+        workspace.close()
+        viewer.close()
+
+
+if __name__ == "__main__":
+    main()
