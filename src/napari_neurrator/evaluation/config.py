@@ -1,0 +1,62 @@
+"""What an evaluation is told."""
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+SENTENCE_MODEL = "all-MiniLM-L6-v2"
+
+
+class EvaluateConfig(BaseModel):
+    """Everything that decides what ``neurrator evaluate`` reports."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recording: str
+    decoder: str = Field(description="folder of a decoder")
+    stimulus: str | None = Field(
+        default=None, description="another stimulus of the recording than the decoder's own: all of it is unseen"
+    )
+    frames: str | None = Field(default=None, description="file or folder with the frames of that other stimulus")
+    units: str | None = Field(default=None, description="pandas query on the units table; the decoder's own by default")
+    sizes: list[int] | None = Field(
+        default=None, description="population sizes; by default 1, 3, 10, 30, 100, … and all"
+    )
+    draws: int = Field(default=10, ge=1, le=1000, description="random subsets of each size")
+    moments: int = Field(
+        default=1200, ge=10, description="moments decoded at most; frames are thinned evenly to stay below"
+    )
+    narrated: int = Field(default=200, ge=1, description="of these, moments that are put into words, for every subset")
+    captions: str | None = Field(
+        default=None, description="JSON or CSV file from frame to captions; by default the profile's own narration"
+    )
+    labels: str | None = Field(
+        default=None,
+        description="column of the presentations whose value a sentence should name; orientation where there is one",
+    )
+    sentence_model: str | None = Field(
+        default=SENTENCE_MODEL, description="folder or name of a sentence-transformers model; empty: none"
+    )
+    prompt: str | None = None
+    max_new_tokens: int = Field(default=60, ge=1)
+    n_permutations: int = Field(default=1000, ge=19)
+    gap_s: float = Field(default=1.0, ge=0, description="frames nearer than this are not taken for unrelated, seconds")
+    examples: int = Field(default=8, ge=0, description="sentences shown in the report, drawn at random")
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _read_sizes(cls, value: object) -> object:
+        """Take ``1,3,10`` from a shell."""
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, list):
+            sizes = sorted({int(size) for size in value})
+            if not sizes or sizes[0] < 1:
+                raise ValueError("population sizes are whole numbers from 1 on, such as 1,3,10,30")
+            return sizes
+        return value
+
+
+def default_sizes(n_units: int) -> list[int]:
+    """Return 1, 3, 10, 30, … and `n_units`."""
+    sizes = [round(base * 10**power) for power in range(8) for base in (1, 3)]
+    return sorted({size for size in sizes if size < n_units} | {n_units})

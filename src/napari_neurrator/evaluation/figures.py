@@ -1,0 +1,189 @@
+"""Figures of a report, as SVG that a page can hold."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+
+matplotlib.use("Agg", force=False)
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by all eyes.
+BLUE, ORANGE, GREEN, PURPLE, RED, SKY, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#666666",
+)  # fmt: skip
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, "#000000")
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "neurrator",
+}
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as an ``<svg>`` element."""
+    stream = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    return text[text.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
+
+
+def panels(number: int, width: float = 3.9, height: float = 2.75) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `number` panels, two beside each other."""
+    columns = min(number, 2)
+    rows = -(-number // columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        figure.set_facecolor("none")
+        axes = [figure.add_subplot(rows, columns, place + 1) for place in range(number)]
+    return figure, axes
+
+
+def against_size(
+    axes: Axes,
+    sizes: Sequence[int],
+    by_draw: Sequence[Sequence[float]],
+    intervals: Sequence[tuple[float, float] | None],
+    lines: dict[str, float],
+    title: str,
+    color: str = BLUE,
+    dots: bool = True,
+) -> None:
+    """Draw a score against the number of units.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where.
+    sizes : sequence of int
+        Numbers of units, ascending.
+    by_draw : sequence of sequences
+        The score of each subset, for each size: all are drawn as dots, and their mean as a line.
+    intervals : sequence
+        Confidence interval of the mean for each size, or None.
+    lines : dict
+        Levels to compare with, labelled at the line.
+    title : str
+        What the score is.
+    color : str
+        Of dots, line and band.
+    dots : bool
+        Whether single subsets are drawn.
+    """
+    with matplotlib.rc_context(_STYLE):
+        mean = [float(np.mean(values)) for values in by_draw]
+        known = [place for place, bounds in enumerate(intervals) if bounds is not None]
+        if known:
+            bounds = np.array([intervals[place] for place in known], dtype=float)
+            at = np.array([sizes[place] for place in known], dtype=float)
+            if len(at) == 1:
+                axes.vlines(at, bounds[:, 0], bounds[:, 1], color=color, alpha=0.5, lw=2)
+            else:
+                axes.fill_between(at, bounds[:, 0], bounds[:, 1], color=color, alpha=0.18, lw=0)
+        if dots:
+            for size, values in zip(sizes, by_draw, strict=True):
+                axes.plot([size] * len(values), values, "o", ms=3, mfc=color, mec="none", alpha=0.45)
+        axes.plot(sizes, mean, "-o", color=color, lw=1.6, ms=4.5, mec="white", mew=0.7)
+        if len(sizes) > 1:
+            axes.set_xscale("log")
+        axes.set_xticks(list(sizes), [f"{size:,}" for size in sizes])
+        axes.xaxis.minorticks_off()
+        axes.set_xlabel("number of units")
+        axes.set_ylabel("share" if _is_share(title) else "cosine" if "cosine" in title.lower() else "score")
+        axes.set_title(title)
+        axes.margins(y=0.08)
+        level_lines(axes, lines)
+
+
+def _is_share(title: str) -> bool:
+    return any(word in title for word in ("identification", "retrieval", "named", "different"))
+
+
+def level_lines(axes: Axes, lines: dict[str, float]) -> None:
+    """Draw horizontal levels and name each at its right end; levels that lie together share a line and a label."""
+    if not lines:
+        return
+    axes.autoscale_view()
+    low, high = axes.get_ylim()
+    low, high = min(low, *lines.values()), max(high, *lines.values())
+    span = max(high - low, 1e-6)
+    low, high = low - 0.04 * span, high + 0.04 * span
+    span = high - low
+    axes.set_ylim(low, high)
+    groups: list[tuple[list[str], float]] = []
+    for name, value in sorted(lines.items(), key=lambda pair: pair[1]):
+        if groups and value - groups[-1][1] < 0.015 * span:
+            groups[-1][0].append(name)
+        else:
+            groups.append(([name], value))
+    place = -np.inf
+    for names, value in groups:
+        axes.axhline(value, color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=0)
+        place = max(value, place + 0.085 * span)
+        axes.annotate(
+            ", ".join(names), xy=(1, value), xytext=(1.02, place), xycoords=("axes fraction", "data"),
+            textcoords=("axes fraction", "data"), va="center", ha="left", fontsize=7.5, color=GREY, annotation_clip=False,
+        )  # fmt: skip
+
+
+def null_histogram(axes: Axes, null: Sequence[float], observed: float, title: str, null_name: str) -> None:
+    """Draw the distribution of a score under a null, and where the observed one lies."""
+    with matplotlib.rc_context(_STYLE):
+        bins = min(30, max(5, int(np.sqrt(len(null)) * 1.5)))
+        axes.hist(null, bins=bins, color="#BBBBBB", edgecolor="white", lw=0.4)
+        axes.axvline(observed, color=RED, lw=1.8)
+        axes.margins(x=0.06)
+        top = axes.get_ylim()[1]
+        axes.set_ylim(0, top * 1.22)
+        low, high = axes.get_xlim()
+        right = observed > (low + high) / 2
+        axes.annotate(
+            f"observed {observed:.3f}", xy=(observed, top * 1.14), xytext=(-5 if right else 5, 0), textcoords="offset points",
+            ha="right" if right else "left", va="center", color=RED, fontsize=8,
+        )  # fmt: skip
+        middle = float(np.mean(null))
+        axes.annotate(
+            f"{null_name}, mean {middle:.3f}", xy=(middle, top * 1.02), ha="left" if middle < (low + high) / 2 else "right", va="center",
+            color=GREY, fontsize=8,
+        )  # fmt: skip
+        axes.set_xlabel(title)
+        axes.set_ylabel("number of draws")
+
+
+def bars_with_dots(
+    axes: Axes, names: Sequence[str], by_draw: Sequence[Sequence[float]], nulls: Sequence[Sequence[float]], title: str
+) -> None:
+    """Draw groups beside each other: every draw a dot, the mean a mark, the null as a grey strip of its middle 95 %."""
+    with matplotlib.rc_context(_STYLE):
+        for place, (values, null) in enumerate(zip(by_draw, nulls, strict=True)):
+            if len(null):
+                low, high = np.quantile(null, [0.025, 0.975])
+                axes.add_patch(
+                    matplotlib.patches.Rectangle((place - 0.32, low), 0.64, high - low, color="#CCCCCC", lw=0)
+                )
+            spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
+            color = CYCLE[place % len(CYCLE)]
+            axes.plot(place + spread, values, "o", ms=3.2, mfc=color, mec="none", alpha=0.55)
+            axes.plot([place - 0.25, place + 0.25], [np.mean(values)] * 2, color=color, lw=2.2)
+        axes.set_xticks(
+            range(len(names)),
+            names,
+            rotation=30 if max(map(len, names)) > 6 else 0,
+            ha="right" if max(map(len, names)) > 6 else "center",
+        )
+        axes.set_xlim(-0.6, len(names) - 0.4)
+        axes.set_title(title)
+        axes.margins(y=0.1)

@@ -1,0 +1,246 @@
+"""Everything an evaluation looks at: the decoder, the held-out moments, their spikes, the true pictures."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..decoding.rows import Rows
+from ..decoding.splits import SPLITS, leaves_its_showing, split_moments
+from ..decoding.store import StoredDecoder
+from ..decoding.windows import spike_windows
+from ..errors import NeurratorError
+from ..profiles import Profile, load_profile
+from ..vision.cache import patch_grids
+from ..vision.fingerprint import weights_fingerprint
+from .config import EvaluateConfig
+from .nulls import Course
+from .pool import Pool
+from .statistics import FEW_BLOCKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..recording import Recording
+    from ..recording.stimulus import Stimulus
+
+OnProgress = Callable[[str, int, int], None]
+_BLOCKS = 30
+_CHUNK = 64
+
+
+@dataclass(eq=False)
+class Material:
+    """See the module's text.
+
+    Attributes
+    ----------
+    config : EvaluateConfig
+        What was asked.
+    recording, stimulus, profile, stored
+        What it was asked of.
+    stimulus_name : str
+        As the recording spells it.
+    split : str
+        Name of the split, or what stands in its place.
+    moments : pandas.DataFrame
+        The tested moments, in order of time.
+    windows : numpy.ndarray
+        Their spikes, (moment, bin, unit) of `unit_ids`.
+    unit_ids : list
+        Units from which subsets are drawn.
+    pool : Pool
+        True pictures of the frames tested.
+    course : Course
+        The moments' order in time.
+    near : numpy.ndarray or None
+        bool (frame, frame): neighbours in a film.
+    blocks : numpy.ndarray
+        What is resampled for intervals, (moment,).
+    blocks_are : str
+        In words, for the report.
+    narrated : numpy.ndarray
+        Rows of the moments that are put into words.
+    film : bool
+        Frames follow each other without a pause.
+    decoder_hash : str
+        Of the decoder's file.
+    """
+
+    config: EvaluateConfig
+    recording: "Recording"
+    stimulus: "Stimulus"
+    profile: Profile
+    stored: StoredDecoder
+    stimulus_name: str
+    split: str
+    moments: "pd.DataFrame"
+    windows: np.ndarray
+    unit_ids: list
+    pool: Pool
+    course: Course
+    near: np.ndarray | None
+    blocks: np.ndarray
+    blocks_are: str
+    narrated: np.ndarray
+    film: bool
+    decoder_hash: str
+
+    def decode(self, units: list, rows: np.ndarray | None = None) -> "list[torch.Tensor]":
+        """Return decoded grids of moments (all, or some rows), in parts that fit into memory."""
+        place = {unit: column for column, unit in enumerate(self.unit_ids)}
+        columns = [place[unit] for unit in units]
+        rows = np.arange(len(self.moments)) if rows is None else rows
+        return _Parts(self, units, columns, rows)  # type: ignore[return-value]
+
+    def key(self, units: list) -> str:
+        """Return a hash of everything that decides what is decoded and said of some units."""
+        place = {unit: column for column, unit in enumerate(self.unit_ids)}
+        digest = hashlib.sha256()
+        for part in (
+            self.decoder_hash,
+            weights_fingerprint(self.profile, self.profile.vision.model),
+            weights_fingerprint(self.profile, self.profile.language.model),
+            self.profile.language.model_dump_json(),
+            self.stimulus.fingerprint(),
+            repr((self.config.prompt, self.config.max_new_tokens, list(units))),
+        ):
+            digest.update(part.encode() + b"\0")
+        for array in (
+            self.windows[:, :, [place[unit] for unit in units]],
+            self.course.frame,
+            self.pool.frames,
+            self.narrated,
+        ):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:24]
+
+
+class _Parts:
+    """Decoded grids, a part at a time."""
+
+    def __init__(self, material: Material, units: list, columns: list[int], rows: np.ndarray):
+        self._material, self._units, self._columns, self._rows = material, units, columns, rows
+
+    def __iter__(self):
+        for start in range(0, len(self._rows), _CHUNK):
+            rows = self._rows[start : start + _CHUNK]
+            windows = np.ascontiguousarray(self._material.windows[rows][:, :, self._columns])
+            yield self._material.stored.decoder.predict(windows, self._units).float().cpu()
+
+
+def gather(config: EvaluateConfig, on_progress: OnProgress) -> Material:
+    """Open what a configuration names.
+
+    Raises
+    ------
+    NeurratorError
+        Decoder and recording do not belong together, or nothing is left to be tested.
+    """
+    from ..recording import moments as moments_of
+    from ..recording import open_recording, open_stimulus
+
+    on_progress("opening the recording", 0, 1)
+    stored = StoredDecoder.load(config.decoder)
+    info = stored.info
+    recording = open_recording(config.recording)
+    if recording.name != info.recording:
+        raise NeurratorError(
+            f"The decoder in {config.decoder} was fitted on the recording {info.recording!r}, and this one is {recording.name!r}: fit a decoder on it."
+        )
+    profile = load_profile(info.profile)
+    if weights_fingerprint(profile, profile.vision.model) != info.patch_space:
+        raise NeurratorError(
+            f"The decoder in {config.decoder} was fitted on another version of the profile {profile.name!r}: fit it again."
+        )
+    known = set(info.unit_ids)
+    unit_ids = [unit for unit in recording.select_units(config.units) if unit in known]
+    if not unit_ids:
+        raise NeurratorError(
+            f"None of the units that --units finds are among the {len(known)} of the decoder in {config.decoder}: choose other units."
+        )
+    own = config.stimulus is None or recording.stimulus_name(config.stimulus) == info.stimulus
+    stimulus, name = open_stimulus(
+        recording,
+        info.stimulus if own or config.stimulus is None else config.stimulus,
+        frames=config.frames or (info.config.frames if own else None),
+    )
+    everything = moments_of(recording, name, stimulus)
+    if own:
+        part = split_moments(everything, info.config.split, info.window, info.config.seed)
+        rows, split = part.test, str(part.name)
+    else:
+        rows, split = np.flatnonzero(~leaves_its_showing(everything, info.window)), "another-movie"
+    if not len(rows):
+        raise NeurratorError(
+            f"The split {split!r} leaves nothing of {name!r} to test ({SPLITS.get(split, 'no moments')}): name another stimulus with --stimulus."
+        )
+    window = info.window
+    times = np.sort(everything["time"].to_numpy(dtype=float))
+    step_s = float(np.median(np.diff(times))) if len(times) > 1 else np.inf
+    film = step_s < max(window.lag_s + window.duration_s, 0.0) - min(window.lag_s, 0.0)
+
+    frames = np.unique(everything["frame"].to_numpy())
+    tested = everything.iloc[rows]
+    kept, thinning = _thinned(tested["frame"].to_numpy(), config.moments)
+    tested = tested[tested["frame"].isin(kept)].sort_values("time", kind="stable").reset_index(drop=True)
+    grids = patch_grids(stimulus, frames, profile, on_progress)
+    pool = Pool(kept, Rows(grids, np.searchsorted(frames, kept)), stored.decoder.prior_grid.float().cpu())
+    if pool.n_pictures < 2:
+        raise NeurratorError(f"All frames of {name!r} that are tested look alike: there is nothing to tell apart.")
+    frame = np.searchsorted(kept, tested["frame"].to_numpy())
+    course, near = _course(tested, frame, kept, film, step_s, thinning, config.gap_s)
+    blocks, blocks_are = _blocks(tested, frame, len(kept), film, step_s * thinning)
+    windows = spike_windows(recording, tested, window, unit_ids)
+    narrated = np.unique(np.linspace(0, len(tested) - 1, min(config.narrated, len(tested))).round().astype(int))
+    digest = hashlib.sha256((Path(config.decoder).expanduser() / "decoder.safetensors").read_bytes()).hexdigest()
+    on_progress("opening the recording", 1, 1)
+    return Material(
+        config, recording, stimulus, profile, stored, name, split, tested, windows, unit_ids, pool, course, near, blocks, blocks_are, narrated, film,
+        digest,
+    )  # fmt: skip
+
+
+def _thinned(frames: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
+    """Return every k-th distinct frame, so that at most about `limit` moments are left, and k."""
+    distinct, counts = np.unique(frames, return_counts=True)
+    every = max(int(np.ceil(counts.sum() / limit)), 1)
+    every = min(every, max(len(distinct) // 2, 1))
+    return distinct[::every], every
+
+
+def _course(
+    tested: "pd.DataFrame",
+    frame: np.ndarray,
+    kept: np.ndarray,
+    film: bool,
+    step_s: float,
+    thinning: int,
+    gap_s: float,
+) -> tuple[Course, np.ndarray | None]:
+    if not film:
+        return Course([np.arange(len(tested))], frame, 1), None
+    repeat = tested["repeat"].to_numpy()
+    runs = [np.flatnonzero(repeat == one) for one in np.unique(repeat)]
+    gap = max(int(np.ceil(gap_s / (step_s * thinning) - 1e-9)), 1)
+    near = np.abs(kept[:, None] - kept[None]) * step_s < gap_s
+    return Course(runs, frame, gap), near
+
+
+def _blocks(
+    tested: "pd.DataFrame", frame: np.ndarray, n_frames: int, film: bool, step_s: float
+) -> tuple[np.ndarray, str]:
+    """Return what is resampled: stretches of film of at least a second, or frames; repeats where there are more of them."""
+    repeat = tested["repeat"].to_numpy()
+    n_repeats = len(np.unique(repeat))
+    number = n_frames
+    if film:
+        number = int(np.clip(n_frames * step_s / 1.0, 1, _BLOCKS))
+    if number < FEW_BLOCKS and n_repeats > number:
+        return repeat, f"{n_repeats} showings"
+    blocks = frame * number // n_frames
+    return blocks, f"{number} stretches of the film" if film else f"{number} frames"

@@ -1,0 +1,145 @@
+"""What an evaluation found, as strict JSON."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ..errors import NeurratorError
+
+FORMAT = 1
+
+
+class Null(BaseModel):
+    """What one score comes to under a null."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mean: float
+    sd: float
+    q95: float
+    n: int
+
+
+class SizeResult(BaseModel):
+    """All scores of one population size; the values of each draw are in `by_draw`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    size: int
+    draws: int
+    by_draw: dict[str, list[float]]
+    ci: dict[str, tuple[float, float] | None]
+    p: dict[str, float | None]
+    p_holm: dict[str, float | None]
+    nulls: dict[str, dict[str, Null]]
+
+
+class Example(BaseModel):
+    """One sentence beside its frame."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    frame: int
+    time: float
+    text: str
+    references: list[str]
+    patch_cosine: float
+    sbert: float | None = None
+    rank: float
+    worst: bool = False
+
+
+class Report(BaseModel):
+    """The contents of ``report.json``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    title: str
+    simulated: bool
+    recording: str
+    stimulus: str
+    decoder_kind: str
+    profile: str
+    split: str
+    n: int
+    n_frames: int
+    n_pictures: int
+    n_narrated: int
+    n_units: int
+    repeats: int
+    resampled: str
+    main_null: str
+    references: str
+    label: str
+    chance: dict[str, float]
+    sizes: list[SizeResult]
+    ceiling: dict[str, float]
+    prior: dict[str, float]
+    prior_sentence: str
+    unrelated_caption: dict[str, float]
+    word_salad: dict[str, float]
+    size_matched: dict[str, Any] | None = None
+    split_half: dict[str, Any] | None = None
+    effective_moments: float
+    null_draws: dict[str, list[float]] = {}
+    examples: list[Example] = []
+    warnings: list[str] = []
+    config: dict[str, Any]
+    decoder_config: dict[str, Any]
+    versions: dict[str, str]
+    seconds: float
+
+
+def strict(value: Any) -> Any:
+    """Return a value as JSON knows it: numbers that are none (NaN, infinity) as null, and no subclass of dict or list."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, dict):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file at once or not at all."""
+    handle, partial = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(partial).chmod(0o644)
+        os.replace(partial, file)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def write_json(file: Path, document: Any) -> None:
+    """Write strict JSON at once or not at all."""
+    write_text(file, json.dumps(strict(document), indent=1, allow_nan=False, ensure_ascii=False))
+
+
+def report_folder(out: str | Path) -> Path:
+    """Return the folder of a report, made if it is not there.
+
+    Raises
+    ------
+    NeurratorError
+        It is a file, or lies in a folder that is not there.
+    """
+    folder = Path(out).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise NeurratorError(f"{out} is a file: give a folder for --out.")
+    if not folder.parent.is_dir():
+        raise NeurratorError(f"The folder {folder.parent} of --out does not exist: make it first.")
+    folder.mkdir(exist_ok=True)
+    return folder
