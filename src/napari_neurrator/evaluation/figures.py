@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 
@@ -16,7 +17,7 @@ BLUE, ORANGE, GREEN, PURPLE, RED, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#666666",
 )  # fmt: skip
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, "#000000")
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

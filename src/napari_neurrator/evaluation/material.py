@@ -1,7 +1,7 @@
 """Everything an evaluation looks at: the decoder, the held-out moments, their spikes, the true pictures."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[str, int, int], None]
 _BLOCKS = 30
-_CHUNK = 64
+# Numbers of decoded grids that are held at once.
+_HELD = 1 << 24
 
 
 @dataclass(eq=False)
@@ -90,12 +91,15 @@ class Material:
     film: bool
     decoder_hash: str
 
-    def decode(self, units: list, rows: np.ndarray | None = None) -> "list[torch.Tensor]":
-        """Return decoded grids of moments (all, or some rows), in parts that fit into memory."""
+    def decode(self, units: list, rows: np.ndarray | None = None) -> Iterator[torch.Tensor]:
+        """Yield decoded grids of moments (all, or some rows), in parts that fit into memory."""
         place = {unit: column for column, unit in enumerate(self.unit_ids)}
         columns = [place[unit] for unit in units]
         rows = np.arange(len(self.moments)) if rows is None else rows
-        return _Parts(self, units, columns, rows)  # type: ignore[return-value]
+        step = int(np.clip(_HELD // self.pool.prior.numel(), 8, 1024))
+        for start in range(0, len(rows), step):
+            windows = np.ascontiguousarray(self.windows[rows[start : start + step]][:, :, columns])
+            yield self.stored.decoder.predict(windows, units).float().cpu()
 
     def key(self, units: list) -> str:
         """Return a hash of everything that decides what is decoded and said of some units."""
@@ -118,19 +122,6 @@ class Material:
         ):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:24]
-
-
-class _Parts:
-    """Decoded grids, a part at a time."""
-
-    def __init__(self, material: Material, units: list, columns: list[int], rows: np.ndarray):
-        self._material, self._units, self._columns, self._rows = material, units, columns, rows
-
-    def __iter__(self):
-        for start in range(0, len(self._rows), _CHUNK):
-            rows = self._rows[start : start + _CHUNK]
-            windows = np.ascontiguousarray(self._material.windows[rows][:, :, self._columns])
-            yield self._material.stored.decoder.predict(windows, self._units).float().cpu()
 
 
 def gather(config: EvaluateConfig, on_progress: OnProgress) -> Material:

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from ..decoding.rows import Rows
+
 _COLUMNS = 64
 
 
@@ -26,7 +28,7 @@ class Pool:
         Which frames look alike: the number of the picture that each frame shows, int64 (frame,), in order of first appearance.
     """
 
-    def __init__(self, frames: np.ndarray, grids: np.ndarray, prior: torch.Tensor, tolerance: float = 1e-3):
+    def __init__(self, frames: np.ndarray, grids: np.ndarray | Rows, prior: torch.Tensor, tolerance: float = 1e-3):
         self.frames, self.prior = np.asarray(frames), prior
         self._grids = grids
         self.picture = alike(self._gram(), tolerance)

@@ -472,9 +472,9 @@ def _examples(material: Material, judge: Judge, whole: Draw) -> list[Example]:
             patch_cosine=float(patch[row]),
             sbert=None if sbert is None else float(sbert[row]),
             rank=float(rank[row]),
-            worst=number == len(chosen) - 1,
+            worst=place == number,
         )
-        for number, row in enumerate(chosen)
+        for place, row in enumerate(chosen)
     ]
 
 
