@@ -27,8 +27,8 @@ def evaluate(
     sentence_model: Annotated[
         str, typer.Option(help="Folder or name of a sentence-transformers model; empty for none.")
     ] = "all-MiniLM-L6-v2",
-    moments: Annotated[int, typer.Option(help="Moments decoded at most.")] = 1200,
-    narrated: Annotated[int, typer.Option(help="Moments put into words, for every subset.")] = 200,
+    moments: Annotated[int, typer.Option(help="Moments decoded at most.")] = 900,
+    narrated: Annotated[int, typer.Option(help="Moments put into words, for every subset.")] = 120,
     permutations: Annotated[int, typer.Option(help="Draws of each null.")] = 1000,
     prompt: Annotated[str | None, typer.Option(help="What to ask of the picture.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,

@@ -20,11 +20,16 @@ class EvaluateConfig(BaseModel):
     sizes: list[int] | None = Field(
         default=None, description="population sizes; by default 1, 3, 10, 30, 100, … and all"
     )
-    draws: int = Field(default=10, ge=1, le=1000, description="random subsets of each size")
-    moments: int = Field(
-        default=1200, ge=10, description="moments decoded at most; frames are thinned evenly to stay below"
+    draws: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="random subsets of each size; a third as many above half of the units, for they share most",
     )
-    narrated: int = Field(default=200, ge=1, description="of these, moments that are put into words, for every subset")
+    moments: int = Field(
+        default=900, ge=10, description="moments decoded at most; frames are thinned evenly to stay below"
+    )
+    narrated: int = Field(default=120, ge=1, description="of these, moments that are put into words, for every subset")
     captions: str | None = Field(
         default=None, description="JSON or CSV file from frame to captions; by default the profile's own narration"
     )

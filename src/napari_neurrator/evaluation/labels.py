@@ -1,6 +1,7 @@
 """Which class of stimulus a sentence names, without a list of words: the words by which the profile's own narrations tell the classes apart."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +52,32 @@ class ClassNames:
 
     def chance(self, classes: Sequence) -> float:
         """Return the share that always naming the most frequent class would get right."""
-        return max(sum(name == one for one in classes) for name in self.classes) / max(len(classes), 1)
+        return _most_frequent(classes)
+
+
+class SameSentence:
+    """Tells whether a sentence is word for word what is said of a frame; for stimuli without classes.
+
+    Parameters
+    ----------
+    references : sequence of str
+        What the profile says of each frame's true picture.
+    """
+
+    def __init__(self, references: Sequence[str]):
+        self.classes = sorted(set(references))
+
+    def credit(self, sentences: Sequence[str]) -> np.ndarray:
+        """Return 1 where a sentence is that of the class, else 0: (sentence, class)."""
+        return (np.array(sentences, dtype=object)[:, None] == np.array(self.classes, dtype=object)[None]).astype(float)
+
+    def chance(self, classes: Sequence) -> float:
+        """Return the share that always saying the most frequent sentence would get right."""
+        return _most_frequent(classes)
+
+
+def _most_frequent(classes: Sequence) -> float:
+    return max(Counter(classes).values(), default=0) / max(len(classes), 1)
 
 
 def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:

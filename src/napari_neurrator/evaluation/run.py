@@ -12,7 +12,7 @@ from ..errors import NeurratorError
 from .captions import captions_beside, captions_for, read_captions
 from .config import EvaluateConfig, default_sizes
 from .draws import Draw, draw
-from .labels import ClassNames
+from .labels import ClassNames, SameSentence
 from .material import Material, OnProgress, gather
 from .nulls import circular_shifts, halves, matched_units, permuted_frames, spearman_brown, unrelated_frames, word_salad
 from .report import Example, Null, Report, SizeResult, report_folder, write_json, write_text
@@ -115,7 +115,7 @@ def evaluate(config: EvaluateConfig, out: str | Path, on_progress: OnProgress | 
         warnings=[*material.recording.warnings, *warnings],
         config=config.model_dump(),
         decoder_config=material.stored.info.config.model_dump(),
-        versions=_versions(),
+        versions=library_versions(),
         seconds=round(time.monotonic() - began, 1),
     )
     write_json(folder / "report.json", report)
@@ -226,7 +226,7 @@ def _judge(
         references = [[sentence] for sentence in said]
         references_are = f"what the profile {material.profile.name} says of the true frame"
     classes, label = _classes(material, said)
-    labels = ClassNames(classes, said)
+    labels = SameSentence(said) if classes is said else ClassNames(classes, said)
     embedder = None
     if config.sentence_model:
         try:
@@ -287,7 +287,8 @@ def _subsets(material: Material, size: int) -> list[list]:
     if size == 1:
         chosen = rng.choice(len(units), size=min(material.config.draws, len(units)), replace=False)
         return [[units[place]] for place in chosen]
-    return matched_units(units, size, material.config.draws, rng)
+    draws = material.config.draws
+    return matched_units(units, size, draws if 2 * size <= len(units) else -(-draws // 3), rng)
 
 
 def _correct(results: list[SizeResult]) -> None:
@@ -478,7 +479,8 @@ def _examples(material: Material, judge: Judge, whole: Draw) -> list[Example]:
     ]
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the versions of this package and of the libraries that numbers depend on."""
     versions = {"napari-neurrator": __version__}
     for library in _LIBRARIES:
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .draws import Draw
-from .labels import ClassNames
+from .labels import ClassNames, SameSentence
 from .material import Material
 from .scores import retrieval, two_way
 from .text_scores import Overlap, SentenceEmbedder, cosine_tables
@@ -47,7 +47,7 @@ class Judge:
         Frames and moments.
     references : list of list of str
         Reference captions of each frame of the pool.
-    labels : ClassNames
+    labels : ClassNames or SameSentence
         Which class a sentence names.
     label_of : numpy.ndarray
         The class of each frame as a column of `labels.credit`, (frame,).
@@ -59,7 +59,7 @@ class Judge:
 
     material: Material
     references: list[list[str]]
-    labels: ClassNames
+    labels: ClassNames | SameSentence
     label_of: np.ndarray
     embedder: SentenceEmbedder | None
     overlap: Overlap

@@ -1,0 +1,1 @@
+"""Studies: one configuration each, one report of the same format."""

@@ -1,0 +1,127 @@
+"""Sets of units of a session, and what they score; worked out once."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import NeurratorError
+from ..material import Material
+from ..nulls import circular_shifts, permuted_frames
+from ..report import write_json
+from ..scores import truth, two_way
+from ..sentences import Narrator
+
+# What sets of units are compared by.
+SCORES = ("two_way", "patch_cosine")
+
+
+@dataclass(eq=False)
+class StudySession:
+    """One session of a study.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the report.
+    material : Material
+        Decoder, moments, frames.
+    cache : pathlib.Path
+        Where scores of sets are kept.
+    """
+
+    name: str
+    material: Material
+    cache: Path
+    _tables: dict = field(default_factory=dict)
+
+    def groups(self, column: str, wanted: list[str] | None, min_units: int) -> dict[str, list]:
+        """Return the units of each group, {value: units}, of groups with enough of them.
+
+        Raises
+        ------
+        NeurratorError
+            No such column, or a wanted group with too few units.
+        """
+        units = self.material.recording.units.loc[self.material.unit_ids]
+        if column not in units:
+            raise NeurratorError(
+                f"The units of {self.name} have no column {column!r}: choose one of {', '.join(map(str, units.columns))}."
+            )
+        found = {
+            str(value): list(rows.index)
+            for value, rows in units.groupby(column)
+            if str(value) not in ("", "unknown", "nan")
+        }
+        for name in wanted or []:
+            if len(found.get(name, [])) < min_units:
+                raise NeurratorError(
+                    f"{self.name} has {len(found.get(name, []))} units with {column} {name!r}, and the study needs {min_units}: leave it out or lower min_units."
+                )
+        chosen = {
+            name: units for name, units in found.items() if (name in wanted if wanted else len(units) >= min_units)
+        }
+        if not chosen:
+            raise NeurratorError(
+                f"No {column} of {self.name} has {min_units} units: lower min_units or choose another column."
+            )
+        return chosen
+
+    def table(self, units: list) -> dict[str, np.ndarray]:
+        """Return the tables (moment, frame) of `SCORES` for a set of units."""
+        material = self.material
+        parts = [material.pool.similarities(grids) for grids in material.decode(units)]
+        centred = np.concatenate([part[1] for part in parts])
+        return {
+            "two_way": two_way(centred, material.pool.picture),
+            "patch_cosine": np.concatenate([part[0] for part in parts]),
+        }
+
+    def scores(self, units: list) -> dict[str, float]:
+        """Return the mean scores of a set of units, from the cache where they were worked out before."""
+        file = self.cache / f"{self.material.key(units)}.json"
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+            if set(known) == set(SCORES):
+                return known
+        except (OSError, ValueError):
+            pass
+        tables = self.table(units)
+        known = {name: float(truth(tables[name], self.material.course.frame).mean()) for name in SCORES}
+        self.cache.mkdir(parents=True, exist_ok=True)
+        write_json(file, known)
+        return known
+
+    @cached_property
+    def null_frames(self) -> np.ndarray:
+        """Frames that moments are held against under the main null, (draw, moment)."""
+        material = self.material
+        rng = np.random.default_rng([material.config.seed, 10])
+        n = material.config.n_permutations
+        if material.film:
+            return circular_shifts(material.course, n, rng)
+        return permuted_frames(material.course.frame, len(material.pool), n, rng)
+
+    @cached_property
+    def narrator(self) -> Narrator:
+        """Puts grids into words."""
+        from ...language.narrator import LanguageModel
+
+        config = self.material.config
+        return Narrator(LanguageModel(self.material.profile), config.prompt, config.max_new_tokens)
+
+    def say(self, units: list) -> list[str]:
+        """Return what a set of units says at the narrated moments."""
+        file = self.cache / f"{self.material.key(units)}.said.json"
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(known, list) and len(known) == len(self.material.narrated):
+                return known
+        except (OSError, ValueError):
+            pass
+        said = [text for grids in self.material.decode(units, self.material.narrated) for text in self.narrator(grids)]
+        self.cache.mkdir(parents=True, exist_ok=True)
+        write_json(file, said)
+        return said
