@@ -113,7 +113,7 @@ def page(report: Report, material: "Material") -> str:
     names = [name for name in SCORES if name in whole.by_draw]
     drawn = [name for name in _DRAWN if name in whole.by_draw][:4]
     main = _NULLS[report.main_null]
-    shots = [name for name in drawn if name in report.null_draws]
+    shots = [name for name in drawn if report.null_draws.get(name)]
     return render(
         _BODY,
         title=report.title,
@@ -132,8 +132,8 @@ def page(report: Report, material: "Material") -> str:
         null_figure=_null_figure(report, whole, shots, main) if shots else "",
         null_caption=f"Grey: the score with {whole.size} units under {len(next(iter(report.null_draws.values()), []))} draws of the null ({main}). "
         + (
-            f"The film was shifted circularly against what was decoded, by the same lag in every showing and never by less than {report.config['gap_s']:g} s, so that both keep "
-            "their autocorrelation."
+            f"The film was shifted circularly against what was decoded, by the same lag in every showing, so that both keep their autocorrelation; shown are lags of {report.config['gap_s']:g} s "
+            "and more. P-values count the smaller lags too, without which they would come out too small."
             if report.main_null == "circular_shift"
             else "Frames were renamed at random, the same in all showings."
         ),

@@ -37,8 +37,8 @@ def study_groups(
     _correct(found)
     pooled = _pooled(found)
     for name in config.control:
-        for session_name, groups in found.items():
-            if name in groups and groups[name]["curve"][-1]["p_holm"]["two_way"] <= 0.05:
+        for session_name, results in found.items():
+            if name in results and results[name]["curve"][-1]["p_holm"]["two_way"] <= 0.05:
                 warnings.append(
                     f"The control {name} beats its null in {session_name}: look for a leak before believing the other groups."
                 )

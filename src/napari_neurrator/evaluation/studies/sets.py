@@ -101,7 +101,7 @@ class StudySession:
         rng = np.random.default_rng([material.config.seed, 10])
         n = material.config.n_permutations
         if material.film:
-            return circular_shifts(material.course, n, rng)
+            return circular_shifts(material.course, n, rng)[0]
         return permuted_frames(material.course.frame, len(material.pool), n, rng)
 
     @cached_property
