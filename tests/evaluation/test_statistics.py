@@ -8,6 +8,7 @@ from napari_neurrator.evaluation.nulls import Course, circular_shifts, permuted_
 from napari_neurrator.evaluation.scores import truth
 from napari_neurrator.evaluation.statistics import (
     benjamini_hochberg,
+    correlation_interval,
     effective_sample,
     false_alarm_bounds,
     holm,
@@ -136,3 +137,17 @@ def test_a_real_match_is_found():
 def test_false_alarm_bounds_hold_their_share():
     low, high = false_alarm_bounds(100)
     assert (low, high) == (1, 10)
+
+
+def test_the_interval_of_a_correlation_covers_it():
+    rng = np.random.default_rng(9)
+    blocks = np.repeat(np.arange(20), 10)
+    covered = 0
+    for _ in range(200):
+        x = rng.normal(size=200)
+        y = 0.6 * x + 0.8 * rng.normal(size=200)
+        low, high = correlation_interval(x, y, blocks, rng, n=400)
+        covered += low <= 0.6 <= high
+        assert high <= 1
+    assert covered >= 175
+    assert correlation_interval(x, y, np.repeat([0, 1], 100), rng) is None

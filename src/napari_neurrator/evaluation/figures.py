@@ -42,7 +42,7 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
 
 
-def panels(number: int, width: float = 3.9, height: float = 2.75) -> tuple[Figure, list[Axes]]:
+def panels(number: int, width: float = 4.9, height: float = 3.0) -> tuple[Figure, list[Axes]]:
     """Return a figure with `number` panels, two beside each other."""
     columns = min(number, 2)
     rows = -(-number // columns)
@@ -62,6 +62,7 @@ def against_size(
     title: str,
     color: str = BLUE,
     dots: bool = True,
+    null: tuple[str, Sequence[float]] | None = None,
 ) -> None:
     """Draw a score against the number of units.
 
@@ -83,6 +84,8 @@ def against_size(
         Of dots, line and band.
     dots : bool
         Whether single subsets are drawn.
+    null : tuple of str and sequence, optional
+        Name and mean of a null, for each size.
     """
     with matplotlib.rc_context(_STYLE):
         mean = [float(np.mean(values)) for values in by_draw]
@@ -98,23 +101,28 @@ def against_size(
             for size, values in zip(sizes, by_draw, strict=True):
                 axes.plot([size] * len(values), values, "o", ms=3, mfc=color, mec="none", alpha=0.45)
         axes.plot(sizes, mean, "-o", color=color, lw=1.6, ms=4.5, mec="white", mew=0.7)
+        if null is not None:
+            axes.plot(sizes, null[1], color=GREY, lw=1.1, ls=(0, (1, 1.5)))
+            lines = {**lines, null[0]: float(null[1][-1])}
         if len(sizes) > 1:
             axes.set_xscale("log")
-        axes.set_xticks(list(sizes), [f"{size:,}" for size in sizes])
+        # Labels of neighbours would lie on each other.
+        shown = [size for size in sizes[:-1] if sizes[-1] / size > 1.6] + [sizes[-1]]
+        axes.set_xticks(shown, [f"{size:,}" for size in shown])
         axes.xaxis.minorticks_off()
         axes.set_xlabel("number of units")
         axes.set_ylabel("share" if _is_share(title) else "cosine" if "cosine" in title.lower() else "score")
         axes.set_title(title)
         axes.margins(y=0.08)
-        level_lines(axes, lines)
+        level_lines(axes, lines, null[0] if null is not None else None)
 
 
 def _is_share(title: str) -> bool:
     return any(word in title for word in ("identification", "retrieval", "named", "different"))
 
 
-def level_lines(axes: Axes, lines: dict[str, float]) -> None:
-    """Draw horizontal levels and name each at its right end; levels that lie together share a line and a label."""
+def level_lines(axes: Axes, lines: dict[str, float], curve: str | None = None) -> None:
+    """Draw horizontal levels and name each at its right end; levels that lie together share a label, and `curve` is named but not drawn."""
     if not lines:
         return
     axes.autoscale_view()
@@ -132,7 +140,8 @@ def level_lines(axes: Axes, lines: dict[str, float]) -> None:
             groups.append(([name], value))
     place = -np.inf
     for names, value in groups:
-        axes.axhline(value, color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=0)
+        if names != [curve]:
+            axes.axhline(value, color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=0)
         place = max(value, place + 0.085 * span)
         axes.annotate(
             ", ".join(names), xy=(1, value), xytext=(1.02, place), xycoords=("axes fraction", "data"),

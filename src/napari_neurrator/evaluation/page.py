@@ -30,10 +30,10 @@ p { max-width: 46rem; } .note, figcaption, footer { color: #555; font-size: .88r
 .simulated { display: inline-block; background: #FFF1D0; border: 1px solid #E69F00; border-radius: 4px; padding: 0 .5em; font-size: .8rem;
   vertical-align: middle; font-weight: 600; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
-th, td { padding: .28rem .6rem; text-align: right; border-bottom: 1px solid #e3e3e3; white-space: nowrap; }
+th, td { padding: .28rem .6rem; text-align: right; border-bottom: 1px solid #e3e3e3; vertical-align: top; } td { white-space: nowrap; }
 th { font-weight: 600; border-bottom: 1.5px solid #999; } th:first-child, td:first-child { text-align: left; }
-td small { color: #666; } .better { font-weight: 600; } .not { color: #888; }
-figure { margin: .6rem 0 1.4rem; } figure svg { max-width: 100%; height: auto; }
+td small { color: #666; font-weight: 400; display: block; } .better { font-weight: 600; } .not { color: #888; }
+figure { margin: .6rem 0 1.4rem; } figure svg { width: 100%; height: auto; } dl { font-size: .86rem; color: #444; display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; } dt { font-weight: 600; } dd { margin: 0; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1rem; }
 .example { display: flex; gap: .8rem; border: 1px solid #e3e3e3; border-radius: 6px; padding: .6rem; font-size: .9rem; }
 .example img { width: 112px; height: auto; align-self: flex-start; border-radius: 3px; } .example q { font-weight: 600; }
@@ -57,6 +57,7 @@ _BODY = """{% extends "page" %}{% block body %}
 <div class="wide"><table><thead><tr>{% for one in head %}<th>{{ one }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row %}<td{% if cell[2] %} class="{{ cell[2] }}"{% endif %}>{{ cell[0] }}{% if cell[1] %} <small>{{ cell[1] }}</small>{% endif %}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
 <p class="note">{{ table_note }}</p>
+<details><summary class="note">What the scores are</summary><dl>{% for one in explained %}<dt>{{ one[0] }}</dt><dd>{{ one[1] }}</dd>{% endfor %}</dl></details>
 <h2>Fidelity against the number of units</h2>
 <figure>{{ size_figure }}<figcaption>{{ size_caption }}</figcaption></figure>
 <div class="wide"><table><thead><tr>{% for one in size_head %}<th>{{ one }}</th>{% endfor %}</tr></thead>
@@ -121,14 +122,15 @@ def page(report: Report, material: "Material") -> str:
         summary=_summary(report),
         head=["score", f"{whole.size} units", "ceiling", "prior", main, "unrelated caption", "word salad", "chance", "p"],
         rows=[_row(report, whole, name) for name in names],
-        table_note=_table_note(report, names),
+        table_note=_table_note(report),
+        explained=[(SCORES[name], EXPLAINED.get(name) or report.label) for name in names],
         size_figure=_size_figure(report, drawn),
         size_caption=f"Dots are random subsets of units; the line is their mean and the band its 95 % interval over {report.resampled} and subsets. "
-        "Dashed: the narration of the true patches (ceiling), the mean grid and what is said of it (prior), the mean of the null, and chance where it is known. "
+        "Dashed: the narration of the true patches (ceiling), the mean grid and what is said of it (prior), and chance where it is known; dotted: the mean of the null. "
         "One decoder serves all sizes: nothing is retrained.",
         size_head=["units", "subsets", *[SCORES[name] for name in names if name in whole.p]],
         size_rows=[_size_row(one, [name for name in names if name in whole.p]) for one in report.sizes],
-        size_note=f"Mean and 95 % interval; bold where the score beats the null ({main}) at 0.05 after Holm's correction over sizes, grey where it does not.",
+        size_note=f"Mean and 95 % interval, which is that of any such subset at any such moments; bold where the score beats the null ({main}) at 0.05 after Holm's correction over sizes, grey where it does not.",
         null_figure=_null_figure(report, whole, shots, main) if shots else "",
         null_caption=f"Grey: the score with {whole.size} units under {len(next(iter(report.null_draws.values()), []))} draws of the null ({main}). "
         + (
@@ -204,11 +206,10 @@ def _size_row(result: SizeResult, names: list[str]) -> list[tuple[str, str, str]
     return cells
 
 
-def _table_note(report: Report, names: list[str]) -> str:
-    explained = "; ".join(f"{SCORES[name]}: {EXPLAINED[name]}" for name in names if name in EXPLAINED)
+def _table_note(report: Report) -> str:
     return (
-        f"Mean and 95 % interval over {report.resampled}. Ceiling: narration of the true patches. Prior: the mean grid, of which the language model says "
-        f"“{report.prior_sentence}”. Unrelated caption: true sentences of other frames. Word salad: words at their frequency in the references. {explained}."
+        f"Mean and 95 % interval over {report.resampled}; bold where the score beats the null ({_NULLS[report.main_null]}) at 0.05. Ceiling: narration of the true patches. Prior: the mean grid, of "
+        f"which the language model says “{report.prior_sentence}” Unrelated caption: true sentences of other frames. Word salad: words at their frequency in the references."
     )
 
 
@@ -220,12 +221,12 @@ def _size_figure(report: Report, names: list[str]) -> str:
             lines["ceiling"] = report.ceiling[name]
         if name in report.chance:
             lines["chance"] = report.chance[name]
-        null = report.sizes[-1].nulls.get(name, {}).get(report.main_null)
-        if null is not None:
-            lines["null"] = null.mean
+        found = [result.nulls.get(name, {}).get(report.main_null) for result in report.sizes]
+        means = [one.mean for one in found if one is not None]
+        null = (_NULLS[report.main_null], means) if len(means) == len(found) else None
         against_size(
             one, [result.size for result in report.sizes], [result.by_draw[name] for result in report.sizes],
-            [result.ci.get(name) for result in report.sizes], lines, SCORES[name],
+            [result.ci.get(name) for result in report.sizes], lines, SCORES[name], null=null,
         )  # fmt: skip
     return svg(figure)
 

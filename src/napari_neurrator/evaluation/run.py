@@ -223,9 +223,8 @@ def _judge(
     file = config.captions or captions_beside(material.recording)
     if file is not None:
         references = captions_for(read_captions(file), frames, file)
-        references_are = (
-            f"captions of {Path(file).name}, {min(map(len, references))} to {max(map(len, references))} a frame"
-        )
+        fewest, most = min(map(len, references)), max(map(len, references))
+        references_are = f"captions of {Path(file).name}, {fewest if fewest == most else f'{fewest} to {most}'} a frame"
     else:
         references = [[sentence] for sentence in said]
         references_are = f"what the profile {material.profile.name} says of the true frame"

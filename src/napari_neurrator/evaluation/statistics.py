@@ -81,6 +81,23 @@ def interval(
     return float(low), float(high)
 
 
+def correlation_interval(
+    x: np.ndarray, y: np.ndarray, blocks: np.ndarray, rng: np.random.Generator, level: float = 0.95, n: int = 2000
+) -> tuple[float, float] | None:
+    """Return a confidence interval of the correlation of two series (moment,), by resampling whole blocks; None with fewer than `FEW_BLOCKS`."""
+    names, of = np.unique(blocks, return_inverse=True)
+    if len(names) < FEW_BLOCKS:
+        return None
+    moments = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y])
+    sums = np.stack([np.bincount(of, weights=row, minlength=len(names)) for row in moments], axis=1)
+    chosen = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n)
+    count, sx, sy, xx, yy, xy = (chosen @ sums).T
+    spread = np.sqrt(np.maximum(xx - sx**2 / count, 0) * np.maximum(yy - sy**2 / count, 0))
+    r = np.divide(xy - sx * sy / count, spread, out=np.zeros(n), where=spread > 1e-12)
+    low, high = np.quantile(r, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
+
+
 def effective_sample(series: np.ndarray) -> float:
     """Return how many independent values a correlated series is worth: n / (1 + 2 Σ ρ), summed while ρ stays above 0."""
     series = np.asarray(series, dtype=float)

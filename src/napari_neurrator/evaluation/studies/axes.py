@@ -11,14 +11,18 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from ...errors import NeurratorError
 from ...vision.tower import VisionTower
 from ..figures import bars_with_dots, panels, svg
 from ..material import OnProgress
 from ..page import p_text
-from ..statistics import holm, interval, p_value
+from ..statistics import correlation_interval, holm, p_value
 from .config import AxesStudy
 from .report import Section
 from .sets import StudySession
+
+# Length of the difference of two phrases' unit-length embeddings that is no axis.
+_SAME = 1e-3
 
 
 def study_axes(
@@ -33,6 +37,11 @@ def study_axes(
         phrases = [phrase for pair in config.axes for phrase in pair]
         ends = tower.embed_phrases(phrases).reshape(len(config.axes), 2, -1)
         directions = ends[:, 1] - ends[:, 0]
+        for pair, direction in zip(config.axes, directions, strict=True):
+            if float(direction.norm()) < _SAME:
+                raise NeurratorError(
+                    f"The profile {material.profile.name!r} does not tell the phrases {pair[0]!r} and {pair[1]!r} apart: choose words that it knows."
+                )
         groups = {"all units": material.unit_ids}
         if config.column:
             groups = session.groups(config.column, config.groups, config.min_units)
@@ -105,7 +114,7 @@ def _axis(
         "from": pair[0],
         "to": pair[1],
         "correlation": float(observed.mean()),
-        "ci": interval(observed, material.blocks, np.random.default_rng([config.seed, 60])),
+        "ci": correlation_interval(decoded, true[frame], material.blocks, np.random.default_rng([config.seed, 60])),
         "null": null.tolist(),
         "p": p_value(float(observed.mean()), null),
         "agrees_with_clip": float(spearmanr(true, own).statistic),
