@@ -166,3 +166,15 @@ def test_false_alarms_on_spikes_shifted_against_the_film(small_sample, small_dec
         alarms += p_value(truth(table, material.course.frame).mean(), null) <= 0.05
     low, high = false_alarm_bounds(100)
     assert low <= alarms <= high
+
+
+def test_showings_are_thinned_before_frames():
+    from napari_neurrator.evaluation.material import _thinned
+
+    frames, repeats = np.tile(np.arange(180), 20), np.repeat(np.arange(20), 180)
+    kept, every, shown = _thinned(frames, repeats, 900)
+    assert (len(kept), every, len(shown)) == (180, 1, 5)
+    kept, every, shown = _thinned(np.tile(np.arange(900), 4), np.repeat([4, 9, 14, 19], 900), 900)
+    assert (len(kept), every, shown.tolist()) == (225, 4, [4, 9, 14, 19])
+    kept, every, shown = _thinned(np.arange(30), np.zeros(30, dtype=int), 900)
+    assert (len(kept), every, len(shown)) == (30, 1, 1)

@@ -27,7 +27,9 @@ class EvaluateConfig(BaseModel):
         description="random subsets of each size; a third as many above half of the units, for they share most",
     )
     moments: int = Field(
-        default=900, ge=10, description="moments decoded at most; frames are thinned evenly to stay below"
+        default=900,
+        ge=10,
+        description="moments decoded at most, about; showings and frames are thinned evenly to stay below",
     )
     narrated: int = Field(default=120, ge=1, description="of these, moments that are put into words, for every subset")
     captions: str | None = Field(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[str, int, int], None]
 _BLOCKS = 30
+_SHOWINGS = 4
 # Numbers of decoded grids that are held at once.
 _HELD = 1 << 24
 
@@ -177,8 +178,10 @@ def gather(config: EvaluateConfig, on_progress: OnProgress) -> Material:
 
     frames = np.unique(everything["frame"].to_numpy())
     tested = everything.iloc[rows]
-    kept, thinning = _thinned(tested["frame"].to_numpy(), config.moments)
-    tested = tested[tested["frame"].isin(kept)].sort_values("time", kind="stable").reset_index(drop=True)
+    kept, thinning, repeats = _thinned(tested["frame"].to_numpy(), tested["repeat"].to_numpy(), config.moments)
+    tested = tested[tested["frame"].isin(kept) & tested["repeat"].isin(repeats)]
+    tested = tested.sort_values("time", kind="stable").reset_index(drop=True)
+    kept = np.unique(tested["frame"].to_numpy())
     grids = patch_grids(stimulus, frames, profile, on_progress)
     pool = Pool(kept, Rows(grids, np.searchsorted(frames, kept)), stored.decoder.prior_grid.float().cpu())
     if pool.n_pictures < 2:
@@ -196,12 +199,27 @@ def gather(config: EvaluateConfig, on_progress: OnProgress) -> Material:
     )  # fmt: skip
 
 
-def _thinned(frames: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
-    """Return every k-th distinct frame, so that at most about `limit` moments are left, and k."""
-    distinct, counts = np.unique(frames, return_counts=True)
-    every = max(int(np.ceil(counts.sum() / limit)), 1)
-    every = min(every, max(len(distinct) // 2, 1))
-    return distinct[::every], every
+def _thinned(frames: np.ndarray, repeats: np.ndarray, limit: int) -> tuple[np.ndarray, int, np.ndarray]:
+    """Choose evenly among frames and showings, so that at most about `limit` moments are left.
+
+    Showings go first, down to four: how small a p-value can be rests on the number of frames.
+
+    Returns
+    -------
+    frames : numpy.ndarray
+        Distinct frames that are kept, every k-th.
+    k : int
+        The step.
+    repeats : numpy.ndarray
+        Showings that are kept.
+    """
+    distinct, shown = np.unique(frames), np.unique(repeats)
+    each = len(frames) / len(distinct)
+    every = int(np.ceil(len(distinct) * min(each, _SHOWINGS) / limit))
+    every = int(np.clip(every, 1, max(len(distinct) // 2, 1)))
+    distinct = distinct[::every]
+    number = int(np.clip(round(limit / len(distinct) * len(shown) / each), 1, len(shown)))
+    return distinct, every, shown[np.unique(np.linspace(0, len(shown) - 1, number).round().astype(int))]
 
 
 def _course(

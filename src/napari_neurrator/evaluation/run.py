@@ -65,12 +65,17 @@ def evaluate(config: EvaluateConfig, out: str | Path, on_progress: OnProgress | 
     narrator, judge, said_of_true, references_are, label = _judge(material, warnings, progress)
     sizes = _sizes(config, len(material.unit_ids), warnings)
 
+    nulls = _Nulls(material, warnings)
+    least = 1 / (1 + len(nulls.frames[nulls.main]))
+    if least * len(sizes) > 0.05:
+        warnings.append(
+            f"There are so few frames that no p-value can fall below {least:.3f}, which {len(sizes)} sizes corrected for leave above 0.05: test more frames or fewer sizes."
+        )
     subsets = [(size, units) for size in sizes for units in _subsets(material, size)]
     cache = folder / "cache"
     results: list[SizeResult] = []
     gathered: list[Draw] = []
     null_draws: dict[str, list[float]] = {}
-    nulls = _Nulls(material, warnings)
     for number, (size, units) in enumerate(subsets):
         progress("decoding subsets of units", number, len(subsets))
         gathered.append(draw(material, units, narrator, cache))
@@ -152,8 +157,6 @@ class _Nulls:
             warnings.append(
                 f"The tested film is too short to say what unrelated parts of it score: no circular shift leaves the gap of {config.gap_s:g} s."
             )
-        if len(self.frames[self.main]) < 19:
-            warnings.append(f"There are only {len(self.frames[self.main])} shifts, so no p-value can fall below 0.05.")
         n_blocks = len(np.unique(material.blocks))
         if n_blocks < 8:
             warnings.append(

@@ -16,7 +16,7 @@ from ...vision.tower import VisionTower
 from ..figures import bars_with_dots, panels, svg
 from ..material import OnProgress
 from ..page import p_text
-from ..statistics import correlation_interval, holm, p_value
+from ..statistics import benjamini_hochberg, correlation_interval, p_value
 from .config import AxesStudy
 from .report import Section
 from .sets import StudySession
@@ -71,14 +71,14 @@ def study_axes(
             ]
         progress(f"{session.name}: projecting decoded grids", len(groups), len(groups))
         tests = [one for group in found.values() for one in group]
-        for one, p in zip(tests, holm(np.array([one["p"] for one in tests])), strict=True):
-            one["p_holm"] = float(p)
+        for one, p in zip(tests, benjamini_hochberg(np.array([one["p"] for one in tests])), strict=True):
+            one["p_adjusted"] = float(p)
         findings[session.name] = found
         sections.append(_section(config, session.name, found))
     summary = (
         "Two phrases span an axis in CLIP's joint space. Each decoded patch was read through the tower's last layer norm and visual projection, and its cosine with the second phrase less that with the "
         "first averaged over patches. The score is the correlation, over moments, of this reading of the decoded grid with that of the true frame's grid; p-values come from the "
-        "main null, corrected by Holm's method. “Agrees with CLIP” is the rank correlation, over true frames, of the reading with CLIP's own embedding of the picture: an axis with a low one says little."
+        "main null, adjusted by Benjamini and Hochberg's method. “Agrees with CLIP” is the rank correlation, over true frames, of the reading with CLIP's own embedding of the picture: an axis with a low one says little."
     )
     return "Concept axes between phrases", summary, sections, findings
 
@@ -134,7 +134,7 @@ def _section(config: AxesStudy, session: str, found: dict[str, Any]) -> Section:
         title=session,
         svg=svg(figure),
         caption="Marks: the correlation of decoded and true frames along the axis. Grey: the middle 95 % of the null.",
-        head=["units", "from", "to", "correlation", "95 % interval", "p (Holm)", "agrees with CLIP"],
+        head=["units", "from", "to", "correlation", "95 % interval", "p (adjusted)", "agrees with CLIP"],
         rows=[
             [
                 name,
@@ -142,7 +142,7 @@ def _section(config: AxesStudy, session: str, found: dict[str, Any]) -> Section:
                 one["to"],
                 f"{one['correlation']:.3f}",
                 f"{one['ci'][0]:.3f} to {one['ci'][1]:.3f}" if one["ci"] else "–",
-                p_text(one["p_holm"]),
+                p_text(one["p_adjusted"]),
                 f"{one['agrees_with_clip']:.2f}",
             ]
             for name, group in found.items()

@@ -26,7 +26,7 @@ class _Study(BaseModel):
     sessions: list[Session] = Field(min_length=1)
     stimulus: str | None = Field(default=None, description="another stimulus than the decoders' own")
     units: str | None = Field(default=None, description="pandas query on the units tables")
-    moments: int = Field(default=300, ge=10)
+    moments: int = Field(default=600, ge=10)
     narrated: int = Field(default=60, ge=1)
     n_permutations: int = Field(default=999, ge=19)
     gap_s: float = Field(default=1.0, ge=0)
@@ -50,7 +50,7 @@ class GroupsStudy(_Study):
     min_units: int = Field(default=5, ge=2)
     sizes: list[int] | None = None
     draws: int = Field(default=6, ge=1, description="random subsets of each size")
-    null_draws: int = Field(default=99, ge=19, description="random sets of as many units as a group has")
+    null_draws: int = Field(default=399, ge=19, description="random sets of as many units as a group has")
 
 
 class ClassifierStudy(_Study):

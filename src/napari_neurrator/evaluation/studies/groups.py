@@ -10,7 +10,7 @@ from ..material import OnProgress
 from ..nulls import matched_units
 from ..page import number, p_text
 from ..scores import truth
-from ..statistics import holm, interval, p_value, two_sided_p
+from ..statistics import benjamini_hochberg, interval, p_value, two_sided_p
 from .config import GroupsStudy
 from .report import Section
 from .sets import SCORES, StudySession
@@ -38,7 +38,7 @@ def study_groups(
     pooled = _pooled(found)
     for name in config.control:
         for session_name, results in found.items():
-            if name in results and results[name]["curve"][-1]["p_holm"]["two_way"] <= 0.05:
+            if name in results and results[name]["curve"][-1]["p_adjusted"]["two_way"] <= 0.05:
                 warnings.append(
                     f"The control {name} beats its null in {session_name}: look for a leak before believing the other groups."
                 )
@@ -46,7 +46,7 @@ def study_groups(
     summary = (
         f"Random subsets of the units of each {config.column.replace('_', ' ')} were decoded at held-out moments of {len(sessions)} session(s), by one decoder a session that "
         "was not retrained. P-values of the curves come from circular shifts of the film (or renamed frames, where frames do not follow each other); "
-        f"contrasts hold the whole group against {config.null_draws} random sets of as many units of the same session. All p-values are corrected by Holm's method."
+        f"contrasts hold the whole group against {config.null_draws} random sets of as many units of the same session. P-values are adjusted by Benjamini and Hochberg's method: of what is called a finding, one in twenty is expected to be false."
     )
     sections = [*_curves_section(config, found), *_contrast_section(config, found)]
     if len(sessions) > 1:
@@ -62,7 +62,7 @@ def _curve(config: GroupsStudy, session: StudySession, units: list) -> list[dict
         rng = np.random.default_rng([config.seed, 30, size])
         sets = [units] if size == len(units) else matched_units(units, size, min(config.draws, len(units)), rng)
         tables = [session.table(one) for one in sets]
-        row: dict[str, Any] = {"size": size, "by_draw": {}, "ci": {}, "p": {}, "p_holm": {}, "null_mean": {}}
+        row: dict[str, Any] = {"size": size, "by_draw": {}, "ci": {}, "p": {}, "p_adjusted": {}, "null_mean": {}}
         for name in SCORES:
             right = np.stack([truth(table[name], course.frame) for table in tables])
             mean = np.mean([table[name] for table in tables], axis=0)
@@ -87,7 +87,7 @@ def _matched(config: GroupsStudy, session: StudySession, units: list) -> dict[st
         "null": draws,
         "difference": {name: observed[name] - float(np.mean(draws[name])) for name in SCORES},
         "p": {name: two_sided_p(observed[name], np.array(draws[name])) for name in SCORES},
-        "p_holm": {},
+        "p_adjusted": {},
     }
 
 
@@ -96,11 +96,11 @@ def _correct(found: dict[str, dict[str, Any]]) -> None:
     for groups in found.values():
         for name in SCORES:
             matched = [group["matched"] for group in groups.values()]
-            for one, p in zip(matched, holm(np.array([one["p"][name] for one in matched])), strict=True):
-                one["p_holm"][name] = float(p)
+            for one, p in zip(matched, benjamini_hochberg(np.array([one["p"][name] for one in matched])), strict=True):
+                one["p_adjusted"][name] = float(p)
             rows = [row for group in groups.values() for row in group["curve"]]
-            for row, p in zip(rows, holm(np.array([row["p"][name] for row in rows])), strict=True):
-                row["p_holm"][name] = float(p)
+            for row, p in zip(rows, benjamini_hochberg(np.array([row["p"][name] for row in rows])), strict=True):
+                row["p_adjusted"][name] = float(p)
 
 
 def _pooled(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -108,15 +108,17 @@ def _pooled(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     pooled: dict[str, Any] = {}
     for name in sorted({name for groups in found.values() for name in groups}):
         matched = [groups[name]["matched"] for groups in found.values() if name in groups]
-        pooled[name] = {"sessions": len(matched), "difference": {}, "p": {}, "p_holm": {}}
+        pooled[name] = {"sessions": len(matched), "difference": {}, "p": {}, "p_adjusted": {}}
         for score in SCORES:
             null = np.mean([np.array(one["null"][score]) - np.mean(one["null"][score]) for one in matched], axis=0)
             difference = float(np.mean([one["difference"][score] for one in matched]))
             pooled[name]["difference"][score] = difference
             pooled[name]["p"][score] = two_sided_p(difference, null)
     for score in SCORES:
-        for one, p in zip(pooled.values(), holm(np.array([one["p"][score] for one in pooled.values()])), strict=True):
-            one["p_holm"][score] = float(p)
+        for one, p in zip(
+            pooled.values(), benjamini_hochberg(np.array([one["p"][score] for one in pooled.values()])), strict=True
+        ):
+            one["p_adjusted"][score] = float(p)
     return pooled
 
 
@@ -135,7 +137,7 @@ def _curves_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> li
             _name_curves(one, groups, score, config.control)
         rows = [
             [name, str(group["n_units"]), str(row["size"])]
-            + [cell for score in SCORES for cell in (_with_interval(row, score), p_text(row["p_holm"][score]))]
+            + [cell for score in SCORES for cell in (_with_interval(row, score), p_text(row["p_adjusted"][score]))]
             for name, group in groups.items()
             for row in group["curve"]
         ]
@@ -143,7 +145,7 @@ def _curves_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> li
             config.column,
             "units in all",
             "units",
-            *[cell for score in SCORES for cell in (_NAMES[score], "p (Holm)")],
+            *[cell for score in SCORES for cell in (_NAMES[score], "p (adjusted)")],
         ]
         sections.append(
             Section(
@@ -206,7 +208,7 @@ def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> 
                 for cell in (
                     number(group["matched"]["observed"][score]),
                     f"{group['matched']['difference'][score]:+.3f}",
-                    p_text(group["matched"]["p_holm"][score]),
+                    p_text(group["matched"]["p_adjusted"][score]),
                 )
             ]
             for name, group in groups.items()
@@ -219,7 +221,7 @@ def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> 
                 head=[
                     config.column,
                     "units",
-                    *[cell for score in SCORES for cell in (_NAMES[score], "difference", "p (Holm)")],
+                    *[cell for score in SCORES for cell in (_NAMES[score], "difference", "p (adjusted)")],
                 ],
                 rows=rows,
             )
@@ -234,11 +236,15 @@ def _pooled_section(config: GroupsStudy, pooled: dict[str, Any]) -> Section:
         head=[
             config.column,
             "sessions",
-            *[cell for score in SCORES for cell in (f"{_NAMES[score]}, difference", "p (Holm)")],
+            *[cell for score in SCORES for cell in (f"{_NAMES[score]}, difference", "p (adjusted)")],
         ],
         rows=[
             [name, str(one["sessions"])]
-            + [cell for score in SCORES for cell in (f"{one['difference'][score]:+.3f}", p_text(one["p_holm"][score]))]
+            + [
+                cell
+                for score in SCORES
+                for cell in (f"{one['difference'][score]:+.3f}", p_text(one["p_adjusted"][score]))
+            ]
             for name, one in pooled.items()
         ],
     )

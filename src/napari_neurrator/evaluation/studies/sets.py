@@ -46,9 +46,9 @@ class StudySession:
             No such column, or a wanted group with too few units.
         """
         units = self.material.recording.units.loc[self.material.unit_ids]
-        if column not in units:
+        if column not in units or not units[column].astype(str).str.strip().replace({"nan": "", "unknown": ""}).any():
             raise NeurratorError(
-                f"The units of {self.name} have no column {column!r}: choose one of {', '.join(map(str, units.columns))}."
+                f"The units of {self.name} say nothing in the column {column!r}: choose one of {', '.join(map(str, units.columns))}."
             )
         found = {
             str(value): list(rows.index)
