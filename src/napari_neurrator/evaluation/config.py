@@ -24,7 +24,7 @@ class EvaluateConfig(BaseModel):
         default=10,
         ge=1,
         le=1000,
-        description="random subsets of each size; a third as many above half of the units, for they share most",
+        description="random subsets of each size; twice as many below five units, which differ most, and a third as many above half of the units, which share most",
     )
     moments: int = Field(
         default=900,

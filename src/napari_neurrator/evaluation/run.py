@@ -289,12 +289,13 @@ def _subsets(material: Material, size: int) -> list[list]:
     units = material.unit_ids
     if size == len(units):
         return [units]
+    draws = material.config.draws
+    draws = 2 * draws if size < 5 else draws if 2 * size <= len(units) else -(-draws // 3)
     rng = np.random.default_rng([material.config.seed, 1, size])
     if size == 1:
-        chosen = rng.choice(len(units), size=min(material.config.draws, len(units)), replace=False)
+        chosen = rng.choice(len(units), size=min(draws, len(units)), replace=False)
         return [[units[place]] for place in chosen]
-    draws = material.config.draws
-    return matched_units(units, size, draws if 2 * size <= len(units) else -(-draws // 3), rng)
+    return matched_units(units, size, draws, rng)
 
 
 def _correct(results: list[SizeResult]) -> None:

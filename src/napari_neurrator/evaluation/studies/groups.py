@@ -171,13 +171,16 @@ def _name_curves(axes: Any, groups: dict[str, Any], score: str, control: list[st
         ]
     )
     ends = sorted(
-        (float(np.mean(group["curve"][-1]["by_draw"][score])), group["n_units"], name, place)
-        for place, (name, group) in enumerate(groups.items())
+        (
+            (float(np.mean(group["curve"][-1]["by_draw"][score])), group["n_units"], name, place)
+            for place, (name, group) in enumerate(groups.items())
+        ),
+        reverse=True,
     )
     low, high = axes.get_ylim()
-    at = -np.inf
+    at = np.inf
     for value, size, name, place in ends:
-        at = max(value, at + 0.075 * (high - low))
+        at = min(value, at - 0.075 * (high - low))
         color = GREY if name in control else CYCLE[place % len(CYCLE)]
         axes.annotate(
             name, xy=(size, value), xytext=(1.02, at), textcoords=("axes fraction", "data"), va="center", fontsize=8, color=color,
