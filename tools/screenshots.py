@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 SIZE = (1880, 1080)
-TABLE_WIDTH = 640
+TABLE_WIDTH = 740
 THREE = ("probeA", "probeC", "probeE")
 
 

@@ -140,7 +140,7 @@ def brain_labels(units: pd.DataFrame) -> LayerTuple:
         ((ap / 2, dv + 300.0, out), f"AP {ap:,.0f} µm", styles.QUIET),
         ((ap, dv + 300.0, out), "back", styles.QUIET),
         ((ap + 1500.0, dv + 500.0, ml / 2), f"ML {ml:,.0f} µm", styles.QUIET),
-        ((-300.0, dv / 2, out + out - near), f"DV {dv:,.0f} µm", styles.QUIET),
+        ((-1700.0, dv / 2, near), f"DV {dv:,.0f} µm", styles.QUIET),
         ((0.0, -450.0, MIDLINE_UM), "midline", styles.PALETTE[0]),
     ]
     lines = probe_lines(units)

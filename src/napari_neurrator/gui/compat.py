@@ -83,7 +83,7 @@ def look_along(viewer: Any, extent: Any, look: tuple[float, float, float], up: t
     sideways /= np.linalg.norm(sideways)
     camera.center = tuple(extent / 2)
     camera.set_view_direction(look, up)
-    camera.zoom = 0.82 * min(width / np.ptp(corners @ sideways), height / np.ptp(corners @ np.cross(sideways, ahead)))
+    camera.zoom = 0.74 * min(width / np.ptp(corners @ sideways), height / np.ptp(corners @ np.cross(sideways, ahead)))
 
 
 def _camera(viewer: Any) -> Any:
@@ -176,6 +176,13 @@ def protect_points(layer: Any) -> None:
     """Keep the keyboard from deleting, copying in or adding points of a layer that mirrors data."""
     for key in ("Delete", "Backspace", "Control-V"):
         layer.bind_key(key, lambda _layer: None, overwrite=True)
+
+
+def resize_points(layer: Any, sizes: Any) -> None:
+    """Give points other sizes, as the slider does at every step: without the thumbnail and the slicing that `layer.size = …` brings along."""
+    layer._size = np.array(sizes, float)
+    if layer.visible:
+        layer.events.set_data()
 
 
 def lasso_is_open(layer: Any) -> bool:

@@ -192,7 +192,7 @@ class SceneLayers:
         chosen = self._chosen()
         with self._painting():
             for layer, diameter, _ in self._unit_layers():
-                layer.size = self._sizes(diameter, chosen)
+                compat.resize_points(layer, self._sizes(diameter, chosen))
 
     def _unit_layers(self) -> list[tuple[Any, float, np.ndarray]]:
         """Return the layers that show the units, the size of their dots, and which of them are shown."""
