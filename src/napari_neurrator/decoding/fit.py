@@ -83,7 +83,7 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
     report = on_progress or (lambda stage, done, total: None)
     profile = load_profile(config.profile)
     report("opening the recording", 0, 1)
-    recording = open_recording(config.recording)
+    recording = open_recording(config.recording, presentations=config.presentations)
     unit_ids = recording.select_units(config.units)
     stimulus, name = open_stimulus(recording, config.stimulus, frames=config.frames)
     moments = moments_of(recording, name, stimulus)
