@@ -128,7 +128,9 @@ def test_lazy_trains_are_those_of_memory_whichever_are_asked_for_first(trains, w
         lazy.load()
     finally:
         module._AT_ONCE = kept
-    assert lazy.loaded and lazy.dropped == here.dropped and lazy.span() == here.span()
+    assert lazy.loaded
+    assert lazy.dropped == here.dropped
+    assert lazy.span() == here.span()
     assert sum(last - first for first, last in source.asked) == sum(source.counts)
     for unit in range(len(trains)):
         np.testing.assert_array_equal(lazy.times(unit), here.times(unit))
