@@ -77,7 +77,7 @@ def test_what_cannot_be_pooled_is_said():
     with pytest.raises(NeurratorError, match="two sessions"):
         pool([a])
     with pytest.raises(
-        NeurratorError, match="share no presentation.*a shows natural_movie_one; b shows natural_scenes"
+        NeurratorError, match=r"share no presentation.*a shows natural_movie_one; b shows natural_scenes"
     ):
         pool([a, session("b", starts, frames, {1: [1.0]}, "natural_scenes")])
 
