@@ -58,10 +58,10 @@ def main() -> None:
     row("import napari_neurrator", child_seconds("import napari_neurrator"), "< 100 ms")
     row(
         "open the sample in a new process",
-        child_seconds("from napari_neurrator import open_recording; open_recording('sample').spikes"),
+        child_seconds("from napari_neurrator import open_recording; open_recording('sample').spikes.load()"),
         "< 3 s",
     )
-    row("open the sample again", median_of(lambda: open_recording(file).spikes, 3))
+    row("open the sample again", median_of(lambda: open_recording(file).spikes.load(), 3))
 
     recording = open_recording(file)
     stimulus, name = open_stimulus(recording, STIMULUS)

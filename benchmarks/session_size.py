@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 PARTS = (1 / 16, 1 / 4, 1.0)
-PIECE = 2048
 
 
 def peak_mb() -> float:
@@ -41,14 +40,15 @@ def measure(path: str) -> dict[str, float]:
         began = time.perf_counter()
         recording.spikes.count(np.array([start]), 20, 1 / 120)
         single.append(time.perf_counter() - began)
-    counts = np.empty((PIECE, 20, len(recording.units)), np.uint8)
     spent, counted = 0.0, 0
-    for first in range(0, len(starts), PIECE):
-        some = starts[first : first + PIECE]
+    pieces = recording.spikes.count_in_pieces(starts, 20, 1 / 120)
+    while True:
         began = time.perf_counter()
-        got = recording.spikes.count(some, 20, 1 / 120, out=counts[: len(some)])
+        piece = next(pieces, None)
         spent += time.perf_counter() - began
-        counted += int(got.sum())
+        if piece is None:
+            break
+        counted += int(piece[1].sum())
     result |= {"window_s": float(np.median(single)), "windows": len(starts), "count_s": spent, "counted": counted}
     result["peak_mb"] = peak_mb()
     return result

@@ -39,7 +39,7 @@ def measure(path: Path) -> None:
     def wait(condition: Callable[[], bool]) -> float:
         began = time.perf_counter()
         while not condition():
-            mouse.settle(2)
+            mouse.settle(20)
             if session.error or time.perf_counter() - began > 120:
                 raise SystemExit(session.error or "The window waited for two minutes.")
         return time.perf_counter() - began

@@ -1,6 +1,6 @@
-"""Take the pictures of the window that the documentation shows, from the simulated sample. On Linux without a display, run it under Xvfb:
+"""Take the pictures of the window that the documentation shows, from the simulated sample.
 
-    xvfb-run -a -s "-screen 0 1920x1200x24" python tools/screenshots.py [--out docs/images]
+On Linux without a display: ``xvfb-run -a -s "-screen 0 1920x1200x24" python tools/screenshots.py [--out docs/images]``.
 """
 
 import argparse
@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-SIZE = (1600, 1000)
+SIZE = (1880, 1080)
+TABLE_WIDTH = 740
 THREE = ("probeA", "probeC", "probeE")
 
 
@@ -59,8 +60,11 @@ def main() -> None:
         mouse.settle(200)
         window.resize(*SIZE)
         dock.tabs.setCurrentIndex(1)
+        holder = compat.dock_of(dock)
+        assert holder is not None
+        window.resizeDocks([holder], [TABLE_WIDTH], Qt.Orientation.Horizontal)
         session.frame = 400
-        session.select(recording.units.index[recording.units["region"] == "VISp"][:40])
+        session.select(recording.units.index[recording.units["region"] == "VISp"][::3])
         dock.table.view.sortByColumn(1, Qt.SortOrder.DescendingOrder)
         mouse.settle(300)
         workspace.layers.look()
@@ -70,6 +74,7 @@ def main() -> None:
         workspace.open(recording)
         wait(lambda: session.recording is recording and not session.job.busy, "the sample")
         dock.tabs.setCurrentIndex(0)
+        window.resizeDocks([holder], [340], Qt.Orientation.Horizontal)
         session.view = "brain"
         mouse.settle(1200)
         take_picture(window, out / "ccf.png")

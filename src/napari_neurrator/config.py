@@ -40,6 +40,9 @@ class FitConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     recording: str
+    presentations: str | None = Field(
+        default=None, description="table or TTL file that says what was shown when, in place of the recording's own"
+    )
     stimulus: str
     frames: str | None = Field(
         default=None, description="file or folder with the frames, where the recording has none beside it"
@@ -59,6 +62,7 @@ class NarrateConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     recording: str
+    presentations: str | None = Field(default=None, description="as in the fit; the decoder's own by default")
     decoder: str
     units: str | None = Field(default=None, description="pandas query on the units table")
     unit_ids: list[int | str] | None = Field(

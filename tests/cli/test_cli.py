@@ -120,3 +120,33 @@ def test_the_recording_room_does_not_import_torch(small_sample):
     code = f"import sys; from napari_neurrator import open_recording; open_recording({str(small_sample)!r}).spikes; assert 'torch' not in sys.modules"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_a_pool_of_sessions_is_a_source(small_sample, tmp_path):
+    out = tmp_path / "both.toml"
+    made = neurrator("pool", small_sample, small_sample, "--out", out)
+    assert made.returncode == 0, made.stderr
+    assert "160 units" in made.stdout
+    document = json.loads(neurrator("inspect", out, "--json").stdout)
+    assert document["pseudo_population"]
+    assert document["n_units"] == 160
+    assert "two sessions" in one_sentence(neurrator("pool", small_sample, "--out", out))
+    assert ".toml" in one_sentence(neurrator("pool", small_sample, small_sample, "--out", tmp_path / "x.txt"))
+
+
+def test_presentations_may_come_from_a_table(small_sample, tmp_path):
+    from napari_neurrator.recording import open_recording
+
+    shown = open_recording(small_sample).presentations_of("natural_movie_one")
+    shown[["start_time", "stop_time", "frame"]].assign(stimulus="film").to_csv(tmp_path / "shown.csv", index=False)
+    movie = small_sample.with_name("natural_movie_one.mp4")
+    fit = neurrator(
+        "fit", small_sample, "--stimulus", "film", "--presentations", tmp_path / "shown.csv", "--frames", movie, "--out", tmp_path / "d"
+    )  # fmt: skip
+    assert fit.returncode == 0, fit.stderr
+    lines = tmp_path / "n.jsonl"
+    told = neurrator(
+        "narrate", small_sample, "--decoder", tmp_path / "d", "--frames", "5", "--repeat", "4", "--out", lines
+    )
+    assert told.returncode == 0, told.stderr
+    assert json.loads(lines.read_text())["stimulus"] == "film"

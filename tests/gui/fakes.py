@@ -70,7 +70,7 @@ class FakeSpikes:
         return out
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeRecording:
     n: int = 60
     probes: int = 6
@@ -79,6 +79,8 @@ class FakeRecording:
     source: str = "made-up.nwb"
     simulated: bool = True
     warnings: list = field(default_factory=list)
+    ccf: bool = True
+    sessions: tuple = ()
 
     def __post_init__(self):
         rng = np.random.default_rng(3)
@@ -96,6 +98,15 @@ class FakeRecording:
         self.units = pd.DataFrame(rows, columns=columns).set_index("unit_id")
         if not self.positions:
             self.units[["x_um", "y_um"]] = np.nan
+        self.units["passes_qc"] = np.arange(self.n) % 5 > 0
+        self.units["amplitude_cutoff"] = np.where(self.units["passes_qc"], 0.05, 0.3)
+        self.units["region_parents"] = [f"{name} < {name[:3]} < grey" for name in self.units["region"]]
+        if self.ccf:
+            at = self.units["probe"].map(names.index).to_numpy()
+            self.units["ccf_ap_um"] = 7600.0 + 250 * at
+            self.units["ccf_dv_um"] = 4500 - self.units["y_um"]
+            self.units["ccf_lr_um"] = 7300.0 + 300 * at
+            self.units.loc[self.units.index[-1], "ccf_ap_um"] = np.nan
         self.spikes = FakeSpikes(self.units.index)
 
     def stimuli(self):
@@ -218,3 +229,30 @@ class FakeBackend:
             )
         )
         on_event(p.Done(job_id=job))
+
+
+def small_recording(name, seed=0, n=12, n_frames=8, repeats=2, spikes=None):
+    """A real `Recording` of a few units that saw a short movie twice."""
+    from napari_neurrator.recording import Recording
+    from napari_neurrator.recording.spikes import SpikeTrains
+    from napari_neurrator.recording.trains_sorting import TrainsSorting
+
+    rng = np.random.default_rng(seed)
+    ids = list(range(100, 100 + n))
+    trains = SpikeTrains(ids, [np.sort(rng.uniform(0, 20, 200)) for _ in ids])
+    units = pd.DataFrame(
+        {"x_um": 20.0, "y_um": np.linspace(0, 3000, n), "probe": "probeA", "region": ["VISp", "CA1"] * (n // 2)},
+        index=pd.Index(ids, name="unit_id"),
+    )
+    start = 2 + np.arange(n_frames * repeats) / 2
+    shown = pd.DataFrame(
+        {
+            "stimulus": "natural_movie_one",
+            "start_time": start,
+            "stop_time": start + 0.5,
+            "frame": np.tile(np.arange(n_frames), repeats),
+        }
+    )
+    return Recording.from_sorting(
+        TrainsSorting(trains), shown, units, name=name, source=f"{name}.nwb", spikes=spikes or trains
+    )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +58,52 @@ def test_layout_keeps_units_beside_the_frame_and_in_order_of_depth(size, n):
     assert box.top > layout.frame.bottom or box.left > layout.frame.right
     order = np.argsort(units["y_um"].to_numpy())
     assert (np.diff(y[order]) <= 1e-6).all()  # the tip is at the bottom
-    for shank in layout.shanks:
-        labels = [band.label_y for band in shank.bands]
-        assert (np.diff(labels) > 0).all()
+    for probe in layout.probes:
+        assert (np.diff([y for _, y in probe.labels]) > 0).all()
+
+
+def test_shanks_stand_side_by_side_and_probes_in_natural_order():
+    from napari_neurrator.gui.layout import lay_out
+
+    units = fakes.FakeRecording(n=240, probes=3).units
+    units["probe"] = ["probe 2", "probe 10", "probe 1"] * 80
+    # Neuropixels 2.0: four shanks, 250 µm apart, two columns of contacts 32 µm apart
+    four = (units["probe"] == "probe 2").to_numpy()
+    shank = np.arange(len(units)) // 3 % 4
+    units.loc[four, "x_um"] = (250 * shank + np.where(np.arange(len(units)) % 2, 0, 32))[four]
+    layout = lay_out(units, 240, 320)
+    assert [probe.name for probe in layout.probes] == ["probe 1", "probe 2", "probe 10"]
+    assert [len(probe.shanks) for probe in layout.probes] == [1, 4, 1]
+    shanks = layout.probes[1].shanks
+    assert all(a.box.right < b.box.left for a, b in pairwise(shanks))
+    for k, drawn in enumerate(shanks):
+        x = layout.positions[four & (shank == k), 1]
+        assert drawn.box.left <= x.min()
+        assert x.max() <= drawn.box.right
+    # each region is named once a probe, and names end before the next probe begins
+    for probe in layout.probes:
+        assert len({name for name, _ in probe.labels}) == len(probe.labels)
+    units["shank"] = np.where(four, shank.astype(str), "")
+    assert len(lay_out(units, 240, 320).probes[1].shanks) == 4
+
+
+def test_words_stay_inside_their_probe():
+    from napari_neurrator.gui import layer_data
+    from napari_neurrator.gui.layout import lay_out
+
+    units = fakes.FakeRecording(n=400).units
+    units["probe"] = [f"sub-{i % 2}-of-a-long-name {probe}" for i, probe in enumerate(units["probe"])]
+    layout = lay_out(units, 240, 320)
+
+    def width_of(text, points):
+        return 0.6 * points * layer_data.PIXELS_PER_POINT * len(text)
+
+    data, options, _ = layer_data.labels(layout, {}, width_of)
+    words, points = options["text"]["string"], options["text"]["size"]
+    for probe in layout.probes:
+        for (_, x), text in zip(data, words, strict=True):
+            if probe.box.left < x < probe.room and text in {name for name, _ in probe.labels}:
+                assert x + width_of(text, points) / 2 <= probe.room + 1e-6
 
 
 def test_few_dots_hide_each_other():
@@ -111,6 +155,54 @@ def test_reader_takes_sorted_sessions_only(tmp_path):
     assert get_reader(str(tmp_path / "without.nwb")) is None
     assert get_reader(str(tmp_path / "picture.tif")) is None
     assert get_reader([str(tmp_path / "with.nwb"), str(tmp_path / "with.nwb")]) is None
+    (tmp_path / "pool.toml").write_text('sessions = ["a.nwb", "b.nwb"]')
+    (tmp_path / "other.toml").write_text('[project]\nname = "x"')
+    assert get_reader(str(tmp_path / "pool.toml")) is not None
+    assert get_reader(str(tmp_path / "other.toml")) is None
+    assert get_reader(str(tmp_path / "x.neurrator.json")) is not None
+    assert get_reader(str(tmp_path / "x.neurrator")) is not None
+    assert get_reader(str(tmp_path / "x.json")) is None
+
+
+def test_a_table_is_taken_only_if_it_says_what_was_shown_when(tmp_path):
+    from napari_neurrator.gui.plugin import get_reader, is_presentations
+
+    for header, expected in (
+        ("start_time,stop_time,stimulus,frame", True),
+        ("onset_ms;stimulus_name", True),
+        ("Stimulus\tStart (s)", True),
+        ("index,axis-0,axis-1", False),
+        ("", False),
+    ):
+        path = tmp_path / "table.csv"
+        path.write_text(header + "\n1,2,3\n")
+        assert is_presentations(str(path)) is expected, header
+    path.write_bytes(b"\xff\xfe\x00")
+    assert not is_presentations(str(path))
+    # no recording is open to which it could belong
+    assert get_reader(str(path)) is None
+
+
+def test_frames_slice_like_an_array():
+    from napari_neurrator.gui.frames import Frames
+
+    stimulus = fakes.FakeStimulus(n_frames=6, height=12, width=16)
+    frames, whole = Frames(stimulus), np.stack([stimulus.frame(i) for i in range(6)])
+    assert frames.shape == whole.shape
+    assert frames.ndim == 4
+    for key in (
+        2,
+        -1,
+        (2,),
+        (3, slice(2, 5)),
+        slice(1, 4),
+        (slice(None), 3),
+        (Ellipsis, 0),
+        (np.int64(4), slice(None)),
+        slice(4, 4),
+    ):
+        assert np.array_equal(frames[key], whole[key]), key
+    assert np.array_equal(np.asarray(frames), whole)
 
 
 def test_palette_gives_every_region_its_own_colour():

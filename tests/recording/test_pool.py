@@ -34,7 +34,9 @@ def test_spikes_move_with_the_frame_that_they_answered_to():
     b = session("b", b_starts, b_frames, {1: b_starts[b_frames == 7] + 0.06, 2: [3.0]}, "natural_movie_1", "mouse2")
     both = pool([a, b])
     assert both.unit_ids == ["a/1", "b/1", "b/2"]
-    assert both.pseudo_population and both.sessions == ("a", "b") and "pseudo-population" in both.warnings[0]
+    assert both.pseudo_population
+    assert both.sessions == ("a", "b")
+    assert "pseudo-population" in both.warnings[0]
     assert both.units["animal"].tolist() == ["mouse1", "mouse2", "mouse2"]
     assert len(both.presentations) == 90, "the fourth showing is not in both"
     shown = both.presentations_of("natural_movie_one")
@@ -75,7 +77,7 @@ def test_what_cannot_be_pooled_is_said():
     with pytest.raises(NeurratorError, match="two sessions"):
         pool([a])
     with pytest.raises(
-        NeurratorError, match="share no presentation.*a shows natural_movie_one; b shows natural_scenes"
+        NeurratorError, match=r"share no presentation.*a shows natural_movie_one; b shows natural_scenes"
     ):
         pool([a, session("b", starts, frames, {1: [1.0]}, "natural_scenes")])
 
@@ -88,7 +90,9 @@ def test_sessions_of_one_name_are_told_apart():
 def test_a_pool_file_is_a_source(tmp_path, small_sample):
     write_pool(tmp_path / "größe.toml", [small_sample, small_sample], "natural_movie_1")
     both = open_recording(tmp_path / "größe.toml")
-    assert both.pseudo_population and both.name == "größe" and both.simulated
+    assert both.pseudo_population
+    assert both.name == "größe"
+    assert both.simulated
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,22 @@ def test_counts_agree_with_a_histogram_where_the_work_is_done_in_parts(monkeypat
 
 
 @given(
+    trains=st.lists(times, min_size=1, max_size=4),
+    starts=st.lists(st.floats(-6, 6), max_size=9),
+    piece=st.integers(1, 5),
+)
+@settings(max_examples=100, deadline=None)
+def test_counts_in_pieces_are_the_counts(trains, starts, piece):
+    spikes = SpikeTrains(range(len(trains)), [np.repeat(train, 90) for train in trains])
+    starts = np.sort(np.array(starts, dtype=float))
+    whole = spikes.count(starts, 5, 0.3)
+    got = [(part, counts.copy()) for part, counts in spikes.count_in_pieces(starts, 5, 0.3, piece=piece)]
+    assert [row for part, _ in got for row in range(part.start, part.stop)] == list(range(len(starts)))
+    for part, counts in got:
+        np.testing.assert_array_equal(counts, whole[part])
+
+
+@given(
     width=st.floats(1e-4, 0.3),
     starts=st.lists(st.floats(0, 9000), min_size=1, max_size=4),
     k=st.integers(0, 9),
@@ -128,7 +144,9 @@ def test_lazy_trains_are_those_of_memory_whichever_are_asked_for_first(trains, w
         lazy.load()
     finally:
         module._AT_ONCE = kept
-    assert lazy.loaded and lazy.dropped == here.dropped and lazy.span() == here.span()
+    assert lazy.loaded
+    assert lazy.dropped == here.dropped
+    assert lazy.span() == here.span()
     assert sum(last - first for first, last in source.asked) == sum(source.counts)
     for unit in range(len(trains)):
         np.testing.assert_array_equal(lazy.times(unit), here.times(unit))

@@ -198,7 +198,17 @@ def narrate_moments(
     Narration
         One a moment.
     """
-    known = {"stimulus", "start_time", "stop_time", "frame", "repeat", "block", "interpolated", "stimulus_block", "stimulus_name"}
+    known = {
+        "stimulus",
+        "start_time",
+        "stop_time",
+        "frame",
+        "repeat",
+        "block",
+        "interpolated",
+        "stimulus_block",
+        "stimulus_name",
+    }
     extra = [column for column in recording.presentations.columns if column not in known]
     for start in range(0, len(moments), CHUNK):
         rows = moments.iloc[start : start + CHUNK]

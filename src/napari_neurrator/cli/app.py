@@ -6,7 +6,7 @@ import sys
 import typer
 
 from ..errors import NeurratorError, Stopped
-from . import demo, fit, inspect, models, narrate, pool
+from . import demo, evaluate, fit, inspect, models, narrate, pool, study
 
 app = typer.Typer(
     name="neurrator",
@@ -20,6 +20,8 @@ app.command("demo")(demo.demo)
 app.command("inspect")(inspect.inspect)
 app.command("fit")(fit.fit)
 app.command("narrate")(narrate.narrate)
+app.command("evaluate")(evaluate.evaluate)
+app.command("study")(study.study)
 app.command("pool")(pool.pool)
 app.add_typer(models.app, name="models")
 

@@ -34,6 +34,10 @@ def fit(
         str | None,
         typer.Option(help="File or folder with the frames, where they do not lie beside the recording."),
     ] = None,
+    presentations: Annotated[
+        str | None,
+        typer.Option(help="What was shown when, in place of the recording's own: a table (CSV) or a TTL file (TOML)."),
+    ] = None,
     lag: Annotated[float, typer.Option(help="Seconds from the onset of a frame to its window of spikes.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
@@ -43,7 +47,7 @@ def fit(
     from .progress import progress_bars, show_sample_being_made
 
     config = validated(
-        FitConfig, recording=recording, stimulus=stimulus, frames=frames, profile=profile, decoder=decoder,
+        FitConfig, recording=recording, presentations=presentations, stimulus=stimulus, frames=frames, profile=profile, decoder=decoder,
         options=_options(option or []), split=split, units=units,
         window=WindowConfig(lag_s=lag), seed=seed,
     )  # fmt: skip

@@ -14,6 +14,10 @@ def narrate(
     units: Annotated[
         str | None, typer.Option(help="Query on the units table; the decoder's own units by default.")
     ] = None,
+    presentations: Annotated[
+        str | None,
+        typer.Option(help="What was shown when, as it was given for the fit: a table (CSV) or a TTL file (TOML)."),
+    ] = None,
     frames: Annotated[str | None, typer.Option(help="Only these frames, for example 0,30,60-90.")] = None,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Only showings that the decoder was not fitted on.")
@@ -33,12 +37,12 @@ def narrate(
     from .progress import progress_bars, show_sample_being_made
 
     config = validated(
-        NarrateConfig, recording=recording, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat, prompt=prompt,
+        NarrateConfig, recording=recording, presentations=presentations, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat, prompt=prompt,
         concepts=concepts,
     )  # fmt: skip
     info = decoder_info(decoder)
     show_sample_being_made(recording)
-    opened = open_recording(recording)
+    opened = open_recording(recording, presentations=presentations or info.config.presentations)
     unit_ids = opened.select_units(units) if units else [unit for unit in info.unit_ids if unit in set(opened.unit_ids)]
     if opened.name != info.recording or not unit_ids:
         raise NeurratorError(

@@ -55,7 +55,7 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
     profile = load_profile(config.profile)
     kind = decoder_class(config.decoder)
     report("opening the recording", 0, 1)
-    recording = open_recording(config.recording)
+    recording = open_recording(config.recording, presentations=config.presentations)
     unit_ids = recording.select_units(config.units)
     stimulus, name = open_stimulus(recording, config.stimulus, frames=config.frames)
     moments = moments_of(recording, name, stimulus)

@@ -2,16 +2,18 @@
 
 from typing import Any
 
-import numpy as np
-
 from . import brain_layers, compat
 from . import layer_styles as styles
 from .layers import SceneLayers
 from .state import Session
 
-ANGLES = (-12.0, 38.0, -8.0)
-"""From the front, the left and above."""
-OWN = (styles.BRAIN_BOX, styles.BRAIN_PROBES, styles.BRAIN_LABELS, styles.BRAIN_UNITS)
+LOOK = (-0.42, 0.42, -0.80)
+"""Along which way one looks (AP, DV, ML): from behind, above, and the side of the units."""
+CAPTION = (
+    "Allen CCF (2017). The box is the extent of the atlas, not the outline of a brain.\n"
+    "Drag to turn, scroll to zoom, click a unit to select it."
+)
+OWN = (styles.BRAIN_BOX, styles.BRAIN_MIDLINE, styles.BRAIN_PROBES, styles.BRAIN_LABELS, styles.BRAIN_UNITS)
 
 
 class BrainView:
@@ -54,6 +56,7 @@ class BrainView:
             layer.visible = False
         for data in (
             brain_layers.brain_box(),
+            brain_layers.midline(),
             brain_layers.brain_probes(units),
             brain_layers.brain_labels(units),
             brain_layers.brain_units(units, self.session.colour_by),
@@ -63,6 +66,7 @@ class BrainView:
         viewer.dims.ndisplay = 3
         compat.name_axes(viewer, "AP", "DV", "ML")
         self.look()
+        compat.set_canvas_text(viewer, CAPTION)
         viewer.layers.selection.active = viewer.layers[styles.BRAIN_UNITS]
         self.layers.attached.emit()
         self.layers.paint_units()
@@ -72,11 +76,13 @@ class BrainView:
 
     def look(self) -> None:
         """Fit the whole CCF into the canvas."""
-        centre = brain_layers.CCF_UM / 2
-        compat.look_around(self._viewer, centre, float(np.linalg.norm(brain_layers.CCF_UM)), ANGLES)
+        ap, dv, ml = LOOK
+        look = (ap, dv, ml * brain_layers.side(self.session.recording.units))
+        compat.look_along(self._viewer, brain_layers.CCF_UM, look, (0.0, -1.0, 0.0))
 
     def _leave(self) -> None:
         viewer, session = self._viewer, self.session
+        compat.set_canvas_text(viewer, "")
         for name in OWN:
             if name in viewer.layers:
                 del viewer.layers[name]

@@ -1,6 +1,6 @@
-"""Units, probes and the box of the Allen CCF as napari layer tuples, in µm: AP (0 is the front), DV (0 is the top), LR (0 is the left)."""
+"""Units, probes and the box of the Allen CCF as napari layer tuples, in µm: AP (0 is the front), DV (0 is the top), ML."""
 
-from itertools import pairwise, product
+from itertools import pairwise, product, takewhile
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,9 @@ from .layer_data import LayerTuple, features_of
 from .state import CCF_COLUMNS
 
 CCF_UM = np.array([13_200.0, 8_000.0, 11_400.0])
-"""Extent of the Allen CCF (2017) along AP, DV and LR."""
+"""Extent of the Allen CCF (2017) along AP, DV and ML."""
 MIDLINE_UM = CCF_UM[2] / 2
-UNIT_UM = 110.0
+UNIT_UM = 190.0
 """Nominal size of a unit's dot."""
 
 
@@ -65,7 +65,7 @@ def brain_probes(units: pd.DataFrame) -> LayerTuple:
     options = {
         "name": styles.BRAIN_PROBES,
         "edge_color": "#c9d4dc",
-        "edge_width": 26.0,
+        "edge_width": 40.0,
         "vector_style": "line",
         "opacity": 0.8,
     }
@@ -89,28 +89,64 @@ def brain_box() -> LayerTuple:
     options = {
         "name": styles.BRAIN_BOX,
         "edge_color": ["#6b7684"] * len(edges) + ["#56b4e9"] * len(middle),
-        "edge_width": 22.0,
+        "edge_width": 40.0,
         "vector_style": "line",
-        "opacity": 0.55,
+        "opacity": 0.7,
     }
     return (np.array(edges + middle), options, "vectors")
 
 
+def midline() -> LayerTuple:
+    """Return the plane between the hemispheres."""
+    ap, dv = CCF_UM[:2]
+    corners = np.array([[x, y, MIDLINE_UM] for x, y in ((0.0, 0.0), (ap, 0.0), (ap, dv), (0.0, dv))])
+    options = {
+        "name": styles.BRAIN_MIDLINE,
+        "vertex_colors": np.tile([[0.34, 0.71, 0.91, 1.0]], (4, 1)),
+        "opacity": 0.08,
+        "shading": "none",
+        "blending": "translucent_no_depth",
+    }
+    return ((corners, np.array([[0, 1, 2], [0, 2, 3]])), options, "surface")
+
+
+def side(units: pd.DataFrame) -> float:
+    """Return on which side of the midline most units lie: 1 where ML is large, else −1."""
+    xyz, placed = places(units)
+    return 1.0 if np.median(xyz[placed, 2]) >= MIDLINE_UM else -1.0
+
+
+def short_names(names: list[str]) -> list[str]:
+    """Take off what all names begin with, so that they stay apart on the picture: probeA, probeB become A, B."""
+    together = zip(*names, strict=False)
+    common = sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, together)) if len(names) > 1 else 0
+    # numbers are not cut in two
+    while common and any(name[common - 1].isdigit() for name in names):
+        common -= 1
+    short = [name[common:].strip(" _-") for name in names]
+    return short if all(short) and len(set(short)) == len(names) else names
+
+
 def brain_labels(units: pd.DataFrame) -> LayerTuple:
-    """Return the words of the brain view: ends of the axes with their extent, the midline, and the probes' names."""
-    ap, dv, lr = CCF_UM
+    """Return the words of the brain view: ends of the axes with their extent along the near edges of the box, the midline, and the probes' names.
+
+    Which end of ML is left and which is right is not said: sources do not agree on it.
+    """
+    ap, dv, ml = CCF_UM
+    near = ml if side(units) > 0 else 0.0
+    out = near + (900.0 if near else -900.0)
     rows: list[tuple[tuple[float, float, float], str, str]] = [
-        ((-600.0, dv, lr / 2), "front (AP 0)", styles.QUIET),
-        ((ap + 600.0, dv, lr / 2), f"back (AP {ap:,.0f} µm)", styles.QUIET),
-        ((0.0, -350.0, 0.0), "top (DV 0)", styles.QUIET),
-        ((0.0, dv + 350.0, 0.0), f"bottom (DV {dv:,.0f} µm)", styles.QUIET),
-        ((ap / 2, dv + 300.0, -300.0), "left (ML 0)", styles.QUIET),
-        ((ap / 2, dv + 300.0, lr + 300.0), f"right (ML {lr:,.0f} µm)", styles.QUIET),
-        ((0.0, -350.0, MIDLINE_UM), "midline", "#56b4e9"),
+        ((0.0, dv + 300.0, out), "front", styles.QUIET),
+        ((ap / 2, dv + 300.0, out), f"AP {ap:,.0f} µm", styles.QUIET),
+        ((ap, dv + 300.0, out), "back", styles.QUIET),
+        ((ap + 1500.0, dv + 500.0, ml / 2), f"ML {ml:,.0f} µm", styles.QUIET),
+        ((-1700.0, dv / 2, near), f"DV {dv:,.0f} µm", styles.QUIET),
+        ((0.0, -450.0, MIDLINE_UM), "midline", styles.PALETTE[0]),
     ]
-    for name, line in probe_lines(units).items():
+    lines = probe_lines(units)
+    for name, line in zip(short_names(list(lines)), lines.values(), strict=True):
         up = (line[0] - line[1]) / max(float(np.linalg.norm(line[0] - line[1])), 1e-9)
-        rows.append((tuple(line[0] + 420.0 * up), name, styles.TEXT))
+        rows.append((tuple(line[0] + 380.0 * up), name, styles.TEXT))
     options = {
         "name": styles.BRAIN_LABELS,
         "size": 1e-3,

@@ -73,12 +73,17 @@ def set_camera_state(viewer: Any, state: tuple[Any, float, Any]) -> None:
     camera.center, camera.zoom, camera.angles = state
 
 
-def look_around(viewer: Any, centre: Any, diameter: float, angles: tuple[float, float, float]) -> None:
-    """Point the camera of a 3D view at `centre` so that a ball of `diameter` fills the canvas."""
-    camera = _camera(viewer)
-    camera.center = tuple(float(c) for c in centre)
-    camera.angles = angles
-    camera.zoom = min(canvas_size(viewer)) / diameter
+def look_along(viewer: Any, extent: Any, look: tuple[float, float, float], up: tuple[float, float, float]) -> None:
+    """Turn the camera of a 3D view along `look` with `up` upwards, so that a box from the origin to `extent` fills the canvas."""
+    camera, extent = _camera(viewer), np.asarray(extent, float)
+    height, width = canvas_size(viewer)
+    corners = (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5) * extent
+    ahead = np.asarray(look) / np.linalg.norm(look)
+    sideways = np.cross(ahead, up)
+    sideways /= np.linalg.norm(sideways)
+    camera.center = tuple(extent / 2)
+    camera.set_view_direction(look, up)
+    camera.zoom = 0.74 * min(width / np.ptp(corners @ sideways), height / np.ptp(corners @ np.cross(sideways, ahead)))
 
 
 def _camera(viewer: Any) -> Any:
@@ -171,6 +176,13 @@ def protect_points(layer: Any) -> None:
     """Keep the keyboard from deleting, copying in or adding points of a layer that mirrors data."""
     for key in ("Delete", "Backspace", "Control-V"):
         layer.bind_key(key, lambda _layer: None, overwrite=True)
+
+
+def resize_points(layer: Any, sizes: Any) -> None:
+    """Give points other sizes, as the slider does at every step: without the thumbnail and the slicing that `layer.size = …` brings along."""
+    layer._size = np.array(sizes, float)
+    if layer.visible:
+        layer.events.set_data()
 
 
 def lasso_is_open(layer: Any) -> bool:

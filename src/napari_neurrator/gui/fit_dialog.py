@@ -1,11 +1,13 @@
 """What has to be decided before a decoder is fitted."""
 
+import hashlib
+
 from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from ..config import FitConfig
 from . import parts
 from .decoders import default_folder, profiles
-from .state import Session
+from .state import OpenRecording, Session
 
 
 class FitDialog(QDialog):
@@ -46,7 +48,8 @@ class FitDialog(QDialog):
     def config(self) -> FitConfig:
         """Return the job as the command line would write it."""
         return FitConfig(
-            recording=self.session.source,
+            recording=source_of(self.session.current) or self.session.source,
+            presentations=None if self.session.current is None else self.session.current.presentations,
             stimulus=self.session.stimulus_name,
             frames=self.session.stimulus_file,
             profile=self.profile.currentText(),
@@ -64,3 +67,16 @@ class FitDialog(QDialog):
         folder = QFileDialog.getExistingDirectory(self, "Save the decoder in")
         if folder:
             self.folder.setText(folder)
+
+
+def source_of(entry: OpenRecording | None) -> str | None:
+    """Return what opens a recording again in another process: its source; of a pool, a file that names its sessions."""
+    if entry is None or not entry.pooled:
+        return None if entry is None else entry.source
+    from ..paths import cache_folder
+    from ..recording.pool import write_pool
+
+    key = hashlib.sha256(repr((entry.pooled, entry.pooled_stimulus)).encode()).hexdigest()[:8]
+    file = cache_folder("pools") / key / f"{entry.recording.name}.toml"
+    write_pool(file, entry.pooled, entry.pooled_stimulus)
+    return str(file)

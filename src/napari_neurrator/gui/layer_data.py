@@ -7,6 +7,7 @@ import pandas as pd
 
 from . import layer_styles as styles
 from .compat import PIXELS_PER_POINT
+from .frames import Frames
 from .layout import Layout
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -16,9 +17,13 @@ SHOWN_FEATURES = (
 )  # fmt: skip
 
 
-def movie(stimulus: Any, name: str) -> LayerTuple:
-    """Return the frames as a lazy rgb image with the frame number as the slider."""
-    return (stimulus.as_dask(), {"name": styles.MOVIE, "rgb": True, "metadata": {"stimulus": name}}, "image")
+def movie(stimulus: Any, name: str, source: str = "", frames: str | None = None) -> LayerTuple:
+    """Return the frames as a lazy rgb image with the frame number as the slider; its metadata say where they are."""
+    return (
+        Frames(stimulus),
+        {"name": styles.MOVIE, "rgb": True, "metadata": {"stimulus": name, "source": source, "frames": frames}},
+        "image",
+    )
 
 
 def units(table: pd.DataFrame, layout: Layout, colour_by: str = "region") -> LayerTuple:

@@ -10,6 +10,7 @@ MOVIE, HEATMAP, UNITS, PROBES, LABELS, LASSO, SENTENCE, CROP = (
 )  # fmt: skip
 
 OPENING = "opening the sample"
+BRAIN_MIDLINE = "midline"
 BRAIN_UNITS, BRAIN_PROBES, BRAIN_BOX, BRAIN_LABELS = (
     "units in the brain",
     "probes in the brain",

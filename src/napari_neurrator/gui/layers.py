@@ -97,7 +97,7 @@ class SceneLayers:
         self.layout = lay_out(table, height, width)
         colours = styles.categories(table["region"]) if "region" in table else {}
         if session.stimulus is not None:
-            self.add(layer_data.movie(session.stimulus, session.stimulus_name))
+            self.add(layer_data.movie(session.stimulus, session.stimulus_name, session.source, session.stimulus_file))
             self._viewer.dims.set_current_step(0, 0)
             compat.name_axes(self._viewer, "t", "y", "x")
             self._add_heatmap()
@@ -125,7 +125,7 @@ class SceneLayers:
 
     def look(self) -> None:
         """Fit the whole scene into the canvas."""
-        if self.layout is None:
+        if self.layout is None or self.away:
             return
         frame, panel = self.layout.frame, self.layout.panel
         words = 0.075 * panel.height
@@ -192,7 +192,7 @@ class SceneLayers:
         chosen = self._chosen()
         with self._painting():
             for layer, diameter, _ in self._unit_layers():
-                layer.size = self._sizes(diameter, chosen)
+                compat.resize_points(layer, self._sizes(diameter, chosen))
 
     def _unit_layers(self) -> list[tuple[Any, float, np.ndarray]]:
         """Return the layers that show the units, the size of their dots, and which of them are shown."""
@@ -263,9 +263,12 @@ class SceneLayers:
         points = layer_data.label_points(self.layout)
         strings = list(layer.text.values)
         strings[0] = text
-        data = np.array(layer.data)
-        data[0, 1] = self.layout.frame.left + compat.text_width(text, points) / 2
-        layer.data = data
+        left = self.layout.frame.left + compat.text_width(text, points) / 2
+        # digits are of one width, so that the words seldom move; moving them costs more than all the rest
+        if abs(layer.data[0, 1] - left) > 0.002 * self.layout.frame.width:
+            data = np.array(layer.data)
+            data[0, 1] = left
+            layer.data = data
         layer.text.string = strings
         layer.refresh_text()
 

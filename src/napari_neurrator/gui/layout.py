@@ -149,7 +149,8 @@ def lay_out(units: pd.DataFrame, frame_height: int, frame_width: int) -> Layout:
             bands = _bands(region[here], positions[here, 0], own.right)
             seen += list(bands)
             shanks.append(Shank(own, bands))
-        probes.append(Probe(name, box, left + pitch, tuple(shanks), _labels(seen, panel)))
+        room = left + pitch if i + 1 < len(names) else max(left + pitch, panel.right)
+        probes.append(Probe(name, box, room, tuple(shanks), _labels(seen, panel)))
 
     warnings = []
     if not placed.all():

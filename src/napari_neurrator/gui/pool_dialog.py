@@ -80,4 +80,4 @@ class PoolDialog(QDialog):
         self.stimulus.clear()
         self.stimulus.addItems([EVERYTHING, *names])
         self.stimulus.setCurrentText(before if before in names else EVERYTHING)
-        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(len(chosen) > 1)
+        self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(len(chosen) > 1)  # type: ignore[union-attr]

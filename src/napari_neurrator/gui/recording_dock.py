@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -268,6 +268,8 @@ class RecordingDock(parts.Listener):
             and holder.width() < TABLE_WIDTH < 0.35 * window.width()
         ):
             window.resizeDocks([holder], [TABLE_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[attr-defined]
+            # the canvas has become narrower
+            QTimer.singleShot(0, self.workspace.layers.look)
 
     def _on_mode(self, i: int) -> None:
         self.session.select_mode = MODES[i][0]

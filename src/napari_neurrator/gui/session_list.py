@@ -1,6 +1,6 @@
 """The open sessions: switch between them, close one, pool them, save what is open."""
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QSizePolicy
 
 from ..session_file import SUFFIX
@@ -47,6 +47,7 @@ class SessionList(parts.Listener):
                 words = f"pool of {len(entry.sessions)}: {' + '.join(entry.sessions)}" if many else entry.recording.name
                 item = QListWidgetItem(f"{words}   ({len(entry.recording.units):,} units)")
                 item.setToolTip(entry.source)
+                item.setSizeHint(QSize(0, ROW_PX))
                 self.list.addItem(item)
             shown = next((row for row, entry in enumerate(opened) if entry.recording is session.recording), -1)
             self.list.setCurrentRow(shown)

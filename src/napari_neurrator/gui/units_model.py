@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QSortFilterProxyModel, Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 
 from . import layer_styles as styles
 
 Index = QModelIndex
+DOT_PX = 14
 SORT_ROLE = Qt.ItemDataRole.UserRole
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -81,7 +82,7 @@ class UnitsModel(QAbstractTableModel):
         self._cells: list[list[str]] = []
         self._ranks: list[np.ndarray] = []
         self._tips: list[str] = []
-        self._colours: list[QColor] = []
+        self._colours: list[QIcon] = []
 
     def show(self, units: pd.DataFrame | None, ids: tuple[Any, ...], passing: np.ndarray) -> None:
         """Show another table."""
@@ -119,7 +120,7 @@ class UnitsModel(QAbstractTableModel):
             return RIGHT if self.columns[column].write else LEFT
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tips[row]
-        if role == Qt.ItemDataRole.DecorationRole and self.columns[column].name == "region":
+        if role == Qt.ItemDataRole.DecorationRole and self._colours and self.columns[column].name == "region":
             return self._colours[row]
         if role == Qt.ItemDataRole.ForegroundRole and not self.passing[row]:
             return QColor(styles.QUIET)
@@ -232,8 +233,24 @@ def _tips(units: pd.DataFrame) -> list[str]:
     return tips
 
 
-def _swatches(units: pd.DataFrame) -> list[QColor]:
+def _swatches(units: pd.DataFrame) -> list[QIcon]:
+    """Return a dot of its region's colour for each unit; one that is the same on a selected row."""
     if "region" not in units:
         return []
-    colours = {name: QColor(colour) for name, colour in styles.categories(units["region"]).items()}
-    return [colours[name] for name in units["region"].astype(str)]
+    icons = {name: _dot(colour) for name, colour in styles.categories(units["region"]).items()}
+    return [icons[name] for name in units["region"].astype(str)]
+
+
+def _dot(colour: str) -> QIcon:
+    picture = QPixmap(2 * DOT_PX, 2 * DOT_PX)
+    picture.fill(QColor(0, 0, 0, 0))
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    painter.drawEllipse(4, 4, 2 * DOT_PX - 8, 2 * DOT_PX - 8)
+    painter.end()
+    icon = QIcon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        icon.addPixmap(picture, mode)
+    return icon

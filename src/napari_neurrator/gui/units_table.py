@@ -1,6 +1,6 @@
 """The units table in the window, linked both ways with the session's selection."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt
@@ -29,7 +29,7 @@ class UnitsTable(parts.Listener):
         layout.addWidget(self.search)
         self.model = UnitsModel(self)
         self.proxy = UnitsProxy(self.model)
-        self.view = QTableView()
+        self.view = cast(Any, QTableView())  # only a type checker thinks that it may lack headers
         self.view.setModel(self.proxy)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
@@ -47,7 +47,8 @@ class UnitsTable(parts.Listener):
         rows.setDefaultSectionSize(ROW_PX)
         self.view.setStyleSheet(
             "QTableView { background: #20252c; alternate-background-color: #262c34; border: none; }"
-            f"QTableView::item:selected {{ background: {parts.ACCENT}; color: #0b1620; }}"
+            "QTableView::item:selected { background: #2d5876; color: #ffffff; }"
+            "QTableView::item { padding: 0px 7px 0px 4px; }"
             "QHeaderView::section { padding: 3px 5px; font-weight: bold; }"
         )
         layout.addWidget(self.view, 1)
@@ -83,7 +84,7 @@ class UnitsTable(parts.Listener):
         header.setResizeContentsPrecision(60)
         self.view.resizeColumnsToContents()
         for section in range(self.model.columnCount()):
-            header.resizeSection(section, min(header.sectionSize(section) + 6, 130))
+            header.resizeSection(section, min(header.sectionSize(section) + 8, 140))
 
     def _find(self, text: str) -> None:
         self._busy = True

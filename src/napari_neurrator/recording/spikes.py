@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -206,7 +206,7 @@ class SpikeTrains:
             )
 
             def work(part: np.ndarray, counts: np.ndarray = counts) -> bool:
-                return count_windows(self._times, begins, ends, starts[part], part, bin_s, counts)
+                return count_windows(self._times, begins.copy(), ends, starts[part], part, bin_s, counts)
 
             if parts == 1:
                 fits = work(order)
@@ -216,6 +216,55 @@ class SpikeTrains:
             if fits:
                 break
         return counts
+
+    def count_in_pieces(
+        self,
+        starts_s: np.ndarray,
+        n_bins: int,
+        bin_s: float,
+        unit_ids: Sequence[int | str] | None = None,
+        piece: int = 128,
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Count spikes in windows of equal bins, a few windows at a time: for those who sum them up, and have no room for all.
+
+        Parameters
+        ----------
+        starts_s : numpy.ndarray
+            Start of each window, seconds, ascending, (n,).
+        n_bins, bin_s, unit_ids
+            As for `count`.
+        piece : int
+            Windows at a time.
+
+        Yields
+        ------
+        slice
+            Which of the windows.
+        numpy.ndarray
+            Their counts, as `count` gives them; overwritten by the next piece.
+
+        Raises
+        ------
+        NeurratorError
+            A unit that is not there, or windows that do not ascend.
+        """
+        rows = self._rows(self.unit_ids if unit_ids is None else unit_ids)
+        starts = np.asarray(starts_s, dtype=np.float64).ravel()
+        if (starts[1:] < starts[:-1]).any():
+            raise NeurratorError("The windows to count spikes in do not ascend: sort their starts.")
+        from .spike_kernels import count_windows
+
+        self._ensure(rows)
+        low, ends = self._begins[rows], self._ends[rows]
+        counts = np.empty((min(piece, len(starts)), n_bins, len(rows)), dtype=np.uint8)
+        places = np.arange(len(counts))
+        for first in range(0, len(starts), piece):
+            part = slice(first, min(first + piece, len(starts)))
+            n = part.stop - part.start
+            if counts.size and count_windows(self._times, low, ends, starts[part], places[:n], bin_s, counts[:n]):
+                yield part, counts[:n]
+            else:
+                yield part, self.count(starts[part], n_bins, bin_s, unit_ids)
 
     def _rows(self, unit_ids: Sequence[int | str]) -> np.ndarray:
         try:
