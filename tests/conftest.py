@@ -73,5 +73,7 @@ def small_decoder(small_sample, tmp_path_factory):
     from napari_neurrator.decoding.fit import fit_decoder
 
     folder = tmp_path_factory.mktemp("decoder") / "d"
-    fit_decoder(FitConfig(recording=str(small_sample), stimulus="natural_movie_one", options={"calibration_steps": 60}), folder)
+    fit_decoder(
+        FitConfig(recording=str(small_sample), stimulus="natural_movie_one", options={"calibration_steps": 60}), folder
+    )
     return folder

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from ..concepts.dictionary import load_dictionary
 from ..concepts.ranking import UsualActivation, concept_totals, top_concepts
-from ..decoding.store import StoredDecoder
 from ..decoding.fit import fit_decoder
+from ..decoding.store import StoredDecoder
 from ..errors import NeurratorError, Stopped
 from ..language.narrator import LanguageModel
 from ..profiles import Profile, load_profile

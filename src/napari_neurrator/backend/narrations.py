@@ -85,7 +85,9 @@ def choose_moments(
     if spec and spec != "all":
         chosen = chosen[chosen["frame"].isin(parse_frames(spec))]
     if held_out:
-        chosen = chosen[[info.is_held_out(int(r), int(f)) for r, f in zip(chosen["repeat"], chosen["frame"], strict=True)]]
+        chosen = chosen[
+            [info.is_held_out(int(r), int(f)) for r, f in zip(chosen["repeat"], chosen["frame"], strict=True)]
+        ]
     if repeat is not None:
         chosen = chosen[chosen["repeat"] == repeat]
     if chosen.empty:

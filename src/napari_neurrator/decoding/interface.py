@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -152,9 +151,3 @@ class SubsetDecoder(ABC):
             raise NeurratorError(
                 f"The spike windows have shape {tuple(windows.shape)}, and this decoder expects (moments, {self.window.n_bins}, {len(unit_ids)})."
             )
-
-    def save(self, folder: str | Path, info: Any) -> None:
-        """Write the decoder with its description; see `decoding.store.save_decoder`."""
-        from .store import save_decoder
-
-        save_decoder(self, folder, info)
