@@ -13,6 +13,8 @@ _FRAMES = 1024
 # Share of the variance that the channels kept may lose, and how many are kept at most.
 _LOST, _CHANNELS = 1e-4, 192
 _CHUNK = 32
+# Columns of a batch of grids that are worked out at a time.
+_COLUMNS = 8192
 
 
 @dataclass
@@ -28,7 +30,7 @@ class GridBasis:
     mean : torch.Tensor
         float32 (patches × width).
     core : torch.Tensor
-        Orthonormal rows, float32 (rank, patches × channels).
+        Orthonormal columns, float16 (patches × channels, rank): reading it is what one grid costs.
     channels : torch.Tensor
         Orthonormal rows, float32 (channels, width).
     coefficients : torch.Tensor
@@ -50,8 +52,16 @@ class GridBasis:
 
     def grids(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the grids of coefficients (batch, rank): float32 (batch, patches, width)."""
-        deviation = (coefficients @ self.core).unflatten(-1, (self.shape[0], -1)) @ self.channels
-        return self.mean.unflatten(-1, self.shape) + deviation
+        # Half precision reaches to 65504.
+        scale = float(coefficients.abs().amax().clamp(min=1e-6))
+        mean = self.mean.view(1, *self.shape)
+        if len(coefficients) == 1:
+            projected = (self.core @ (coefficients[0] / scale).half()).float()
+            return torch.addmm(mean[0], projected.view(self.shape[0], -1), self.channels, alpha=scale)[None]
+        # Many processors multiply matrices of half precision one number at a time.
+        parts = [(coefficients / scale) @ part.float().T for part in self.core.split(_COLUMNS)]
+        projected = torch.cat(parts, dim=1).view(len(coefficients) * self.shape[0], -1)
+        return (projected @ self.channels).view(-1, *self.shape).mul_(scale).add_(mean)
 
     @classmethod
     def fit(cls, grids: np.ndarray | Rows, rank: int = 256) -> "GridBasis":
@@ -86,7 +96,7 @@ class GridBasis:
         coefficients = torch.empty(n, len(keep))
         for place, part in _rows(grids, np.arange(n)):
             coefficients[place] = ((part - mean) @ channels.T).flatten(1) @ core.T
-        return cls(mean.flatten(), core, channels, coefficients, (patches, width))
+        return cls(mean.flatten(), core.half().T.contiguous(), channels, coefficients, (patches, width))
 
 
 def _channels(grids: Rows, rows: np.ndarray, mean: torch.Tensor) -> torch.Tensor:

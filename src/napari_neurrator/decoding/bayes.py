@@ -16,7 +16,9 @@ The posterior mean of the grids is the estimate of least squared error among fra
 :math:`\tau`, a smooth function of the subset's size and information, is calibrated on showings that the model was not fitted on.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,6 +27,8 @@ from torch import nn
 # Moments that the noise correlations are estimated from.
 _NOISE_MOMENTS = 8192
 _CHUNK = 2048
+# Features of a subset that are gathered at a time.
+_ROWS = 512
 
 
 def block_features(counts: torch.Tensor) -> torch.Tensor:
@@ -41,8 +45,6 @@ class EncodingModel:
     ----------
     means : torch.Tensor
         :math:`\mu`, less the grand mean: (state, feature), features being blocks × units.
-    raw : torch.Tensor
-        The same before it is shrunk: (state, feature).
     grand_mean : torch.Tensor
         (feature,).
     loadings : torch.Tensor
@@ -54,7 +56,6 @@ class EncodingModel:
     """
 
     means: torch.Tensor
-    raw: torch.Tensor
     grand_mean: torch.Tensor
     loadings: torch.Tensor
     noise: torch.Tensor
@@ -106,7 +107,7 @@ class EncodingModel:
         residual = (features(some) - (grand + raw[states[torch.from_numpy(some)]]).float()) / scale.float()
         loadings = _shared_part(residual * (n / freedom) ** 0.5, rank).double() * scale[:, None]
         noise = (variance - loadings.square().sum(1)).clamp(min=0.05 * variance) + uncertainty
-        return cls(means.float(), raw.float(), grand.float(), loadings.float(), noise.float(), shown.float())
+        return cls(means.float(), grand.float(), loadings.float(), noise.float(), shown.float())
 
 
 def _shared_part(residual: torch.Tensor, rank: int) -> torch.Tensor:
@@ -138,46 +139,72 @@ class SubsetPosterior(nn.Module):
 
     Parameters
     ----------
-    model : EncodingModel
-        Of all units that the decoder knows.
+    means : torch.Tensor
+        Of every state, less the grand mean; by feature, so that those of a subset lie side by side: (feature, state).
+    grand_mean, loadings, noise : torch.Tensor
+        As in `EncodingModel`.
+    sharpness : torch.Tensor, optional
+        log of the temperature: constant, slope over log subset size, slope over log information.
     """
 
     means: torch.Tensor
     grand_mean: torch.Tensor
     loadings: torch.Tensor
     noise: torch.Tensor
+    precision: torch.Tensor
+    weighted: torch.Tensor
 
-    def __init__(self, model: EncodingModel, sharpness: torch.Tensor | None = None):
+    def __init__(
+        self,
+        means: torch.Tensor,
+        grand_mean: torch.Tensor,
+        loadings: torch.Tensor,
+        noise: torch.Tensor,
+        sharpness: torch.Tensor | None = None,
+    ):
         super().__init__()
-        # By feature, so that those of a subset lie side by side.
-        self.register_buffer("means", model.means.T.contiguous())
-        self.register_buffer("grand_mean", model.grand_mean)
-        self.register_buffer("loadings", model.loadings)
-        self.register_buffer("noise", model.noise)
-        # log of the temperature: constant, slope over log subset size, slope over log information.
+        for name, tensor in (("means", means), ("grand_mean", grand_mean), ("loadings", loadings), ("noise", noise)):
+            self.register_buffer(name, tensor)
+        self.register_buffer("precision", 1 / noise)
+        self.register_buffer("weighted", loadings / noise[:, None])
         self.sharpness = nn.Parameter(torch.tensor([-0.3, 0.0, 0.0]) if sharpness is None else sharpness.clone())
 
-    def filters(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        r"""Return what a subset's features are multiplied with to give log-likelihoods, and what is subtracted.
+    @classmethod
+    def of_model(cls, model: EncodingModel, sharpness: torch.Tensor | None = None) -> "SubsetPosterior":
+        """Make it of an encoding model of all units."""
+        return cls(model.means.T.contiguous(), model.grand_mean, model.loadings, model.noise, sharpness)
 
-        Parameters
-        ----------
-        features : torch.Tensor
-            Positions of the subset's features among all, int64 (feature of the subset,).
+    @cached_property
+    def _all(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sums over all features that `SubsetLikelihood` takes over those of a subset."""
+        return self._sums(torch.arange(len(self.means)))
 
-        Returns
-        -------
-        filters : torch.Tensor
-            :math:`\Sigma^{-1} \mu_s`, (state, feature of the subset).
-        energy : torch.Tensor
-            :math:`\mu_s^T \Sigma^{-1} \mu_s`, (state,).
-        """
-        means, loadings = self.means[features].T, self.loadings[features]
-        precision = 1 / self.noise[features]
-        weighted = loadings * precision[:, None]
-        inner = torch.eye(loadings.shape[1], device=means.device) + loadings.T @ weighted
-        filters = means * precision - torch.linalg.solve(inner, (means @ weighted).T).T @ weighted.T
-        return filters, (means * filters).sum(1)
+    def _sums(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        energy = torch.zeros(self.means.shape[1])
+        shared = torch.zeros(self.loadings.shape[1], self.means.shape[1])
+        for part, rows in _rows(self.means, features):
+            shared.addmm_(self.weighted[features[part]].T, rows)
+            energy.addmv_(rows.square_().T, self.precision[features[part]])
+        return energy, shared
+
+    def of(self, features: torch.Tensor) -> "SubsetLikelihood":
+        """Return the likelihood of a subset, from the positions of its features among all, int64."""
+        n = len(self.means)
+        if 2 * len(features) <= n:
+            energy, shared = self._sums(features)
+        else:
+            # Of a large subset, what it lacks is sooner summed.
+            lacking = torch.ones(n, dtype=torch.bool)
+            lacking[features] = False
+            missing = self._sums(lacking.nonzero()[:, 0])
+            energy, shared = (every - some for every, some in zip(self._all, missing, strict=True))
+        weighted = self.weighted[features]
+        inner = torch.eye(weighted.shape[1]) + self.loadings[features].T @ weighted
+        inverse = torch.linalg.inv(inner)
+        energy = energy - (shared * (inverse @ shared)).sum(0)
+        return SubsetLikelihood(
+            self.means, features, self.precision[features], weighted @ inverse, self.loadings[features], energy
+        )
 
     def forward(self, x: torch.Tensor, features: torch.Tensor, n_units: int) -> torch.Tensor:
         """Return log p(state | x), normalised: (batch, state).
@@ -191,12 +218,12 @@ class SubsetPosterior(nn.Module):
         n_units : int
             Units of the subset.
         """
-        filters, energy = self.filters(features)
-        return self.log_posterior(x - self.grand_mean[features], filters, energy, n_units)
+        return self.log_posterior(x - self.grand_mean[features], self.of(features), n_units)
 
-    def log_posterior(self, x: torch.Tensor, filters: torch.Tensor, energy: torch.Tensor, n_units: int) -> torch.Tensor:
-        """Return log p(state | x) from what `filters` gave; `x` is less the grand mean."""
-        return torch.log_softmax(self.temperature(n_units, energy.mean()) * (x @ filters.T - 0.5 * energy), dim=1)
+    def log_posterior(self, x: torch.Tensor, likelihood: "SubsetLikelihood", n_units: int) -> torch.Tensor:
+        """Return log p(state | x) from what `of` gave; `x` is less the grand mean."""
+        temperature = self.temperature(n_units, likelihood.energy.mean())
+        return torch.log_softmax(temperature * likelihood.scores(x), dim=1)
 
     def temperature(self, n_units: int, information: torch.Tensor) -> torch.Tensor:
         """Return by how much the log-likelihood is flattened: correlations that the model misses make it too sure."""
@@ -204,3 +231,51 @@ class SubsetPosterior(nn.Module):
             [torch.ones(()), torch.log(torch.tensor(float(n_units))), torch.log1p(information.detach().cpu())]
         )
         return torch.exp((self.sharpness * design.to(self.sharpness.device)).sum()).clamp(0.02, 2.0)
+
+
+@dataclass(frozen=True)
+class SubsetLikelihood:
+    r"""What is worked out once for a subset: the log-likelihood of every state is then linear in the features.
+
+    Attributes
+    ----------
+    means : torch.Tensor
+        :math:`\mu` of all units, (feature, state).
+    features : torch.Tensor
+        The subset's rows of it, int64 (feature of the subset,).
+    precision : torch.Tensor
+        :math:`d^{-1}`, (feature of the subset,).
+    across : torch.Tensor
+        :math:`D^{-1} L (I + L^T D^{-1} L)^{-1}`, (feature of the subset, rank).
+    loadings : torch.Tensor
+        :math:`L`, (feature of the subset, rank).
+    energy : torch.Tensor
+        :math:`\mu_s^T \Sigma^{-1} \mu_s`, (state,).
+    """
+
+    means: torch.Tensor
+    features: torch.Tensor
+    precision: torch.Tensor
+    across: torch.Tensor
+    loadings: torch.Tensor
+    energy: torch.Tensor
+
+    def scores(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the log-likelihood of each state but for a constant, (batch, state), of features less the grand mean, (batch, feature)."""
+        filtered = (x - (x @ self.across) @ self.loadings.T) * self.precision
+        scores = (-0.5 * self.energy).repeat(len(x), 1)
+        if len(self.features) == len(self.means):
+            # All of them: nothing needs to be gathered.
+            everywhere = torch.empty_like(filtered)
+            everywhere[:, self.features] = filtered
+            return scores.addmm_(everywhere, self.means)
+        for part, rows in _rows(self.means, self.features):
+            scores.addmm_(filtered[:, part], rows)
+        return scores
+
+
+def _rows(means: torch.Tensor, features: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield some rows of a subset at a time: what fits into the processor's cache is copied for next to nothing."""
+    for start in range(0, len(features), _ROWS):
+        part = slice(start, start + _ROWS)
+        yield part, means[features[part]]

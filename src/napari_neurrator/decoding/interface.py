@@ -135,7 +135,7 @@ class SubsetDecoder(ABC):
         """
         if not unit_ids:
             raise NeurratorError("No units are selected: choose at least one.")
-        place = {unit: i for i, unit in enumerate(self.unit_ids)}
+        place = self._places()
         unknown = [unit for unit in unit_ids if unit not in place]
         if unknown:
             some = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
@@ -144,6 +144,12 @@ class SubsetDecoder(ABC):
                 "choose other units or fit a decoder on this recording."
             )
         return [place[unit] for unit in unit_ids]
+
+    def _places(self) -> dict[int | str, int]:
+        known = getattr(self, "_place", None)
+        if known is None or known[0] is not self.unit_ids:
+            known = self._place = (self.unit_ids, {unit: i for i, unit in enumerate(self.unit_ids)})
+        return known[1]
 
     def check_windows(self, windows: np.ndarray, unit_ids: list) -> None:
         """Refuse windows of another length or another number of units than expected."""

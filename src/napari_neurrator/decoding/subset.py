@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..config import WindowConfig
 from ..errors import NeurratorError
 from .basis import GridBasis
-from .bayes import EncodingModel, SubsetPosterior, block_features
+from .bayes import EncodingModel, SubsetLikelihood, SubsetPosterior, block_features
 from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
 from .latent import LatentModel, Regression
@@ -44,8 +44,7 @@ class _Subset:
     """What is worked out once for a subset of units."""
 
     features: torch.Tensor
-    filters: torch.Tensor
-    energy: torch.Tensor
+    likelihood: SubsetLikelihood
     regression: Regression | None
     weights: tuple[float, float]
 
@@ -82,8 +81,7 @@ class SubsetBayes(SubsetDecoder):
     ):
         self.posterior, self.latent, self.basis = posterior.eval(), latent, basis
         self.mixing, self.blocks, self.unit_ids, self.window = mixing, blocks, list(unit_ids), window
-        weight = latent.model.shown / latent.model.shown.sum()
-        self._mean = weight @ basis.coefficients
+        self._mean = latent.mean
         self._known: OrderedDict[tuple[int, ...], _Subset] = OrderedDict()
 
     # -- fitting -----------------------------------------------------------------------------------------------------------------------
@@ -118,7 +116,7 @@ class SubsetBayes(SubsetDecoder):
         known = bool(np.isin(data.frames[data.validation], data.frames[data.train]).all())
         learn, tune = (data.train, data.validation) if known else _every_third_showing(data)
         counts, blocks = _best_blocks(data, learn, tune, states, basis.n_states, report)
-        posterior = SubsetPosterior(EncodingModel.fit(counts, learn, states[learn], basis.n_states))
+        posterior = SubsetPosterior.of_model(EncodingModel.fit(counts, learn, states[learn], basis.n_states))
         if len(tune):
             calibrate(
                 posterior, basis.coefficients, counts, tune, states[tune], settings.calibration_steps, data.seed, report
@@ -129,7 +127,9 @@ class SubsetBayes(SubsetDecoder):
         # With sharpness and weights settled, everything is estimated again from all moments that are not tested.
         model = EncodingModel.fit(counts, both, states[both], basis.n_states)
         latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
-        return cls(SubsetPosterior(model, sharpness), latent, basis, mixing, blocks, data.unit_ids, data.window)
+        return cls(
+            SubsetPosterior.of_model(model, sharpness), latent, basis, mixing, blocks, data.unit_ids, data.window
+        )
 
     # -- decoding ----------------------------------------------------------------------------------------------------------------------
     def _subset(self, unit_ids: list) -> _Subset:
@@ -137,9 +137,8 @@ class SubsetBayes(SubsetDecoder):
         if positions not in self._known:
             features = positions_of_features(np.array(positions), self.blocks, len(self.unit_ids))
             weights = self.mixing.at(len(positions))
-            filters, energy = self.posterior.filters(features)
             regression = self.latent.regression(features) if weights[1] > 0 else None
-            self._known[positions] = _Subset(features, filters, energy, regression, weights)
+            self._known[positions] = _Subset(features, self.posterior.of(features), regression, weights)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(positions)
@@ -155,14 +154,14 @@ class SubsetBayes(SubsetDecoder):
         """Return log p(frame | spikes) over the distinct frames of the fit: (moment, state). Parameters and errors are those of `predict`."""
         subset = self._subset(unit_ids)
         x = self._features(windows, unit_ids, subset)
-        return self.posterior.log_posterior(x, subset.filters, subset.energy, len(unit_ids))
+        return self.posterior.log_posterior(x, subset.likelihood, len(unit_ids))
 
     @torch.inference_mode()
     def coefficients(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
         """Return the decoded grids' coefficients in `basis`, (moment, rank). Parameters and errors are those of `predict`."""
         subset = self._subset(unit_ids)
         x = self._features(windows, unit_ids, subset)
-        log_p = self.posterior.log_posterior(x, subset.filters, subset.energy, len(unit_ids))
+        log_p = self.posterior.log_posterior(x, subset.likelihood, len(unit_ids))
         known, regressed = subset.weights
         result = self._mean + known * (log_p.exp() @ self.basis.coefficients - self._mean)
         if subset.regression is not None:
@@ -182,24 +181,25 @@ class SubsetBayes(SubsetDecoder):
     # -- keeping -----------------------------------------------------------------------------------------------------------------------
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Return everything that `from_state` needs."""
-        model = self.latent.model
+        posterior, latent = self.posterior, self.latent
         tensors = {
-            "means": model.means.half(),
-            "raw": model.raw.half(),
-            "grand_mean": model.grand_mean,
-            "loadings": model.loadings,
-            "noise": model.noise,
-            "shown": model.shown,
-            "latent_loadings": self.latent.loadings,
-            "latent_rest": self.latent.rest,
-            "parts": self.latent.parts,
-            "sharpness": self.posterior.sharpness.detach(),
+            "means": posterior.means.half(),
+            "grand_mean": posterior.grand_mean,
+            "loadings": posterior.loadings,
+            "noise": posterior.noise,
+            "sharpness": posterior.sharpness.detach(),
+            "latent_loadings": latent.loadings,
+            "latent_noise": latent.noise,
+            "latent_moments": latent.moments,
+            "latent_targets": latent.targets,
+            "latent_weights": latent.weights,
             "mixing_sizes": torch.tensor(self.mixing.sizes),
             "mixing_weights": torch.from_numpy(self.mixing.weights),
             "grid_mean": self.basis.mean,
-            "grid_core": self.basis.core.half(),
+            "grid_core": self.basis.core,
             "grid_channels": self.basis.channels,
             "grid_coefficients": self.basis.coefficients,
+            "grid_expected": latent.mean,
         }
         return tensors, {"blocks": self.blocks}
 
@@ -208,17 +208,25 @@ class SubsetBayes(SubsetDecoder):
         cls, tensors: dict[str, torch.Tensor], settings: dict[str, Any], unit_ids: list, window: WindowConfig
     ) -> "SubsetBayes":
         """Make a decoder of what `state` returned; KeyError or ValueError where something is missing."""
-        t = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        core = tensors["grid_core"]
+        t = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()
+            if tensor is not core
+        }
         blocks = int(settings["blocks"])
         if t["noise"].shape[0] != blocks * len(unit_ids):
             raise ValueError("units and model do not belong together")
-        model = EncodingModel(t["means"], t["raw"], t["grand_mean"], t["loadings"], t["noise"], t["shown"])
+        posterior = SubsetPosterior(t["means"], t["grand_mean"], t["loadings"], t["noise"], t["sharpness"])
+        latent = LatentModel(
+            t["latent_loadings"], t["latent_noise"], t["loadings"], t["grid_expected"], t["latent_moments"], t["latent_targets"],
+            t["latent_weights"],
+        )  # fmt: skip
         channels, mean = t["grid_channels"], t["grid_mean"]
         shape = (len(mean) // channels.shape[1], channels.shape[1])
-        basis = GridBasis(mean, t["grid_core"], channels, t["grid_coefficients"], shape)
-        latent = LatentModel(t["latent_loadings"], t["latent_rest"], model, basis.coefficients, t["parts"])
+        basis = GridBasis(mean, core, channels, t["grid_coefficients"], shape)
         mixing = Mixing(t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy())
-        return cls(SubsetPosterior(model, t["sharpness"]), latent, basis, mixing, blocks, unit_ids, window)
+        return cls(posterior, latent, basis, mixing, blocks, unit_ids, window)
 
 
 def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
@@ -261,13 +269,12 @@ def _best_blocks(
         if blocks > data.windows.shape[1] or not len(tune):
             continue
         counts = pooled(data.windows, blocks)
-        posterior = SubsetPosterior(EncodingModel.fit(counts, learn, states[learn], n_states))
+        posterior = SubsetPosterior.of_model(EncodingModel.fit(counts, learn, states[learn], n_states))
         features = torch.arange(blocks * counts.shape[2])
-        filters, energy = posterior.filters(features)
         with torch.inference_mode():
             some = tune[:: max(len(tune) // 2000, 1)]
             x = block_features(torch.from_numpy(counts[some].astype(np.int32))).flatten(1) - posterior.grand_mean
-            log_p = posterior.log_posterior(x, filters, energy, counts.shape[2])
+            log_p = posterior.log_posterior(x, posterior.of(features), counts.shape[2])
             scores[blocks] = -float(torch.nn.functional.nll_loss(log_p, states[some]))
     report("choosing the time resolution", len(_BLOCKS), len(_BLOCKS))
     best = max(scores, key=lambda blocks: scores[blocks]) if scores else 1
@@ -308,7 +315,7 @@ def _fit_mixing(
     for number, (learn, left) in enumerate(folds):
         report("weighing known against new frames", number, len(folds))
         model = EncodingModel.fit(counts, learn, states[learn], basis.n_states)
-        posterior = SubsetPosterior(model, sharpness)
+        posterior = SubsetPosterior.of_model(model, sharpness)
         latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
         mean = (model.shown / model.shown.sum()) @ basis.coefficients
         # States that were not learnt from cannot be guessed.
@@ -322,7 +329,7 @@ def _fit_mixing(
                 x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
                 x = x - model.grand_mean[features]
                 with torch.inference_mode():
-                    log_p = posterior.log_posterior(x, *posterior.filters(features), size) + never
+                    log_p = posterior.log_posterior(x, posterior.of(features), size) + never
                     estimate = torch.softmax(log_p, 1) @ basis.coefficients - mean
                     fit.add(size, estimate, latent.regression(features)(x) - mean, true)
     report("weighing known against new frames", len(folds), len(folds))

@@ -1,0 +1,111 @@
+"""The regression to frames that were never shown, against the same worked out frame by frame in double precision."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_neurrator.decoding.bayes import EncodingModel
+from napari_neurrator.decoding.latent import _PENALTIES, LatentModel
+
+N_STATES, N_UNITS, RANK = 60, 40, 6
+
+
+@pytest.fixture(scope="module")
+def session():
+    rng = np.random.default_rng(0)
+    # Frames that change slowly; each fifth of the film is a stretch.
+    course = np.cumsum(rng.normal(size=(N_STATES, 3)), axis=0)
+    course = (course - course.mean(0)) / course.std(0)
+    coefficients = torch.tensor(course @ rng.normal(size=(3, RANK)), dtype=torch.float32)
+    rates = np.exp(0.5 * course @ rng.normal(size=(3, N_UNITS)) + 0.5)
+    states = torch.arange(N_STATES).repeat(12)
+    counts = rng.poisson(rates[states.numpy()])[:, None].astype(np.uint16)
+    model = EncodingModel.fit(counts, np.arange(len(counts)), states, N_STATES, rank=2)
+    return model, coefficients, torch.arange(N_STATES) * 5 // N_STATES
+
+
+def by_hand(model, coefficients, parts, latent, features):
+    """Return gain and weights from the frames themselves: dense matrices, one penalty and one stretch at a time."""
+    loadings = latent.loadings[:, features].double()
+    noise = torch.diag(latent.noise[features].double()) + (lambda a: a @ a.T)(latent.shared[features].double())
+    gain = loadings @ torch.linalg.inv(noise + loadings.T @ loadings)
+    whitened = (model.means / model.noise.sqrt()).double() * model.shown.double().sqrt()[:, None]
+    left = torch.linalg.svd(whitened, full_matrices=False)[0][:, : len(loadings)]
+    total = model.shown.double().sum()
+    weight = model.shown.double()
+    phi = left * total.sqrt() / weight.sqrt()[:, None]
+    phi = phi - (phi * weight[:, None]).sum(0) / total
+    target = coefficients.double() - (coefficients.double() * weight[:, None]).sum(0) / total
+    scatter = gain @ noise @ gain.T
+    seen = phi @ (gain @ loadings.T).T
+    mean_square = ((seen.square() * weight[:, None]).sum() / total + scatter.trace()) / len(loadings)
+
+    def fit(rows, penalty):
+        inside = weight[rows].sum()
+        scale = weight[rows][:, None]
+        gram = (seen[rows] * scale).T @ seen[rows] / inside + scatter + penalty * torch.eye(len(loadings))
+        return torch.linalg.solve(gram, (seen[rows] * scale).T @ target[rows] / inside)
+
+    errors = []
+    for penalty in _PENALTIES.double() * mean_square:
+        error = torch.zeros(RANK, dtype=torch.float64)
+        for part in parts.unique():
+            out = parts == part
+            weights = fit(~out, penalty)
+            missed = (seen[out] @ weights - target[out]).square() * weight[out][:, None]
+            noisy = weight[out].sum() * ((scatter @ weights) * weights).sum(0)
+            error += missed.sum(0) + noisy
+        errors.append(error)
+    errors = torch.stack(errors)
+    best = errors.argmin(0)
+    every = torch.ones(N_STATES, dtype=torch.bool)
+    weights = torch.stack([fit(every, float(_PENALTIES[best[k]]) * mean_square)[:, k] for k in range(RANK)], dim=1)
+    weights[:, errors.min(0).values >= (target.square() * weight[:, None]).sum(0)] = 0
+    return gain, weights
+
+
+@given(seed=st.integers(0, 1000), size=st.integers(2, N_UNITS))
+@settings(max_examples=10, deadline=None)
+def test_it_is_the_ridge_regression_that_predicts_left_out_stretches_best(session, seed, size):
+    model, coefficients, parts = session
+    latent = LatentModel.fit(model, coefficients, parts, rank=5)
+    features = torch.from_numpy(np.sort(np.random.default_rng(seed).choice(N_UNITS, size, replace=False)))
+    found = latent.regression(features)
+    gain, weights = by_hand(model, coefficients, parts, latent, features)
+    x = (model.means[:, features]).double()
+    expected = x @ gain.T @ weights
+    np.testing.assert_allclose(found(x.float()) - found.mean, expected, atol=0.02 * float(expected.abs().max()) + 1e-4)
+
+
+def test_frames_never_shown_are_predicted_from_many_units(session):
+    model, coefficients, parts = session
+    out = parts == 2
+    shown = torch.where(out, 0.0, model.shown)
+    learnt = EncodingModel(model.means, model.grand_mean, model.loadings, model.noise, shown)
+    latent = LatentModel.fit(learnt, coefficients, parts)
+    decoded = latent.regression(torch.arange(N_UNITS))(model.means[out])
+    error = (decoded - coefficients[out]).square().sum()
+    assert float(error) < 0.5 * float((latent.mean - coefficients[out]).square().sum())
+
+
+def test_units_that_ignore_the_film_say_the_mean(session):
+    _, coefficients, parts = session
+    rng = np.random.default_rng(3)
+    states = torch.arange(N_STATES).repeat(12)
+    counts = rng.poisson(2.0, size=(len(states), 1, N_UNITS)).astype(np.uint16)
+    model = EncodingModel.fit(counts, np.arange(len(counts)), states, N_STATES)
+    latent = LatentModel.fit(model, coefficients, parts)
+    decoded = latent.regression(torch.arange(N_UNITS))(torch.zeros(1, N_UNITS))
+    spread = coefficients.var(0).sum().sqrt()
+    assert float((decoded - latent.mean).norm()) < 0.2 * float(spread)
+
+
+def test_silent_units_divide_nothing_by_zero(session):
+    _, coefficients, parts = session
+    states = torch.arange(N_STATES).repeat(3)
+    model = EncodingModel.fit(np.zeros((len(states), 1, 4), dtype=np.uint8), np.arange(len(states)), states, N_STATES)
+    latent = LatentModel.fit(model, coefficients, parts)
+    decoded = latent.regression(torch.arange(2))(torch.zeros(3, 2))
+    torch.testing.assert_close(decoded, latent.mean.expand(3, -1))
