@@ -8,11 +8,11 @@ import torch
 
 from .rows import Rows
 
-# Frames that the components are found from: a film's neighbouring frames hold little more.
-_FRAMES = 1024
+# Frames that the components and the channels are found from: a film's neighbouring frames hold little more.
+_FRAMES, _CHANNEL_FRAMES = 1024, 256
 # Share of the variance that the channels kept may lose, and how many are kept at most.
 _LOST, _CHANNELS = 1e-4, 192
-_CHUNK = 32
+_CHUNK = 8
 # Columns of a batch of grids that are worked out at a time.
 _COLUMNS = 8192
 
@@ -78,25 +78,43 @@ class GridBasis:
         """
         grids = grids if isinstance(grids, Rows) else Rows(grids)
         n, patches, width = grids.shape
-        some = np.unique(np.linspace(0, n - 1, min(n, _FRAMES)).round().astype(np.int64))
+        some = _evenly(n, _FRAMES)
         mean = torch.zeros(patches, width)
         for _, part in _rows(grids, np.arange(n)):
             mean += part.sum(0)
         mean /= n
-        channels = _channels(grids, some, mean)
-        projected = torch.empty(len(some), patches * len(channels))
+        channels = _channels(grids, _evenly(n, _CHANNEL_FRAMES), mean)
+        # In half precision, as the grids themselves are: this is the largest table of a fit.
+        projected = torch.empty(len(some), patches * len(channels), dtype=torch.float16)
+        gram = torch.zeros(len(some), len(some), dtype=torch.float64)
+        scale = 1.0
         for place, part in _rows(grids, some):
-            projected[place] = ((part - mean) @ channels.T).flatten(1)
-        gram = (projected @ projected.T).double()
+            deviations = ((part - mean) @ channels.T).flatten(1)
+            if place.start == 0:
+                scale = float(deviations.abs().amax().clamp(min=1e-6))
+            projected[place] = (deviations / scale).half()
+        for columns in projected.split(_COLUMNS, dim=1):
+            wide = columns.float()
+            gram += wide @ wide.T
         values, vectors = torch.linalg.eigh(gram)
         keep = torch.argsort(values, descending=True)[:rank]
         keep = keep[values[keep] > 1e-6 * values.clamp(min=0).sum().clamp(min=1e-12)]
-        core = (vectors[:, keep] / values[keep].sqrt()).T.float() @ projected
-        del projected
-        coefficients = torch.empty(n, len(keep))
-        for place, part in _rows(grids, np.arange(n)):
-            coefficients[place] = ((part - mean) @ channels.T).flatten(1) @ core.T
-        return cls(mean.flatten(), core.half().T.contiguous(), channels, coefficients, (patches, width))
+        turn = (vectors[:, keep] / values[keep].sqrt()).T.float()
+        core = torch.empty(projected.shape[1], len(keep), dtype=torch.float16)
+        for start in range(0, len(core), _COLUMNS):
+            part = slice(start, start + _COLUMNS)
+            core[part] = (turn @ projected[:, part].float()).T.half()
+        if len(some) == n:
+            coefficients = (vectors[:, keep] * values[keep].sqrt()).float() * scale
+        else:
+            coefficients = torch.empty(n, len(keep))
+            for place, part in _rows(grids, np.arange(n)):
+                coefficients[place] = ((part - mean) @ channels.T).flatten(1) @ core.float()
+        return cls(mean.flatten(), core, channels, coefficients, (patches, width))
+
+
+def _evenly(n: int, most: int) -> np.ndarray:
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 def _channels(grids: Rows, rows: np.ndarray, mean: torch.Tensor) -> torch.Tensor:
@@ -119,4 +137,4 @@ def _rows(grids: Rows, rows: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]
     """Yield (places among `rows`, float32 grids), some at a time."""
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
-        yield slice(start, start + len(part)), torch.from_numpy(grids[part].astype(np.float32))
+        yield slice(start, start + len(part)), torch.from_numpy(grids[part]).float()

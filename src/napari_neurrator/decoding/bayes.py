@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from torch import nn
 
-# Moments that the noise correlations are estimated from.
-_NOISE_MOMENTS = 8192
-_CHUNK = 2048
+# Moments that the noise correlations are estimated from: at least, and as many as numbers of all units' features.
+_NOISE_MOMENTS, _NOISE_NUMBERS = 2048, 2**24
+# Moments, and features, that are worked on at a time.
+_CHUNK, _FEATURES = 1024, 1024
 # Features of a subset that are gathered at a time.
 _ROWS = 512
 
@@ -85,29 +86,53 @@ class EncodingModel:
         def features(places: np.ndarray | slice) -> torch.Tensor:
             return block_features(torch.from_numpy(counts[rows[places]].astype(np.int32))).flatten(1)
 
-        shown = torch.bincount(states, minlength=n_states).double()
-        sums, squares = torch.zeros(n_states, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+        shown = torch.bincount(states, minlength=n_states).float()
+        means, squares = torch.zeros(n_states, size), torch.zeros(size, dtype=torch.float64)
         for start in range(0, n, _CHUNK):
-            part = features(slice(start, start + _CHUNK)).double()
-            sums.index_add_(0, states[start : start + _CHUNK], part)
-            squares += part.square().sum(0)
-        grand = sums.sum(0) / max(n, 1)
+            part = features(slice(start, start + _CHUNK))
+            means.index_add_(0, states[start : start + _CHUNK], part)
+            squares += part.square_().sum(0)
+        grand = means.sum(0, dtype=torch.float64).float() / max(n, 1)
         seen = shown > 0
-        raw = torch.where(seen[:, None], sums / shown.clamp(min=1)[:, None] - grand, 0.0)
+        # From here on sums become means, in place: with thousands of units and frames they are large.
+        means.div_(shown.clamp(min=1)[:, None]).sub_(grand).mul_(seen[:, None])
         freedom = max(n - int(seen.sum()), 1)
-        within = squares - n * grand.square() - (raw.square() * shown[:, None]).sum(0)
-        variance = within.clamp(min=0) / freedom + 1e-4
-        # Empirical Bayes: the spread of the raw means is signal plus the noise of averaging; only the signal's share is kept.
-        error = variance / shown.clamp(min=1)[:, None]
-        spread = (raw[seen].square() - error[seen]).mean(0).clamp(min=0)
-        means = raw * (spread / (spread + error))
-        uncertainty = (spread * error / (spread + error))[seen].mean(0) if seen.any() else torch.zeros_like(spread)
-        some = np.unique(np.linspace(0, n - 1, min(n, _NOISE_MOMENTS)).round().astype(np.int64))
+        between = torch.cat([shown @ some.square() for some in means.split(_FEATURES, dim=1)])
+        within = squares - n * grand.double().square() - between
+        variance = (within.clamp(min=0) / freedom + 1e-4).float()
         scale = variance.sqrt()
-        residual = (features(some) - (grand + raw[states[torch.from_numpy(some)]]).float()) / scale.float()
-        loadings = _shared_part(residual * (n / freedom) ** 0.5, rank).double() * scale[:, None]
-        noise = (variance - loadings.square().sum(1)).clamp(min=0.05 * variance) + uncertainty
-        return cls(means.float(), grand.float(), loadings.float(), noise.float(), shown.float())
+        many = max(min(n, _NOISE_NUMBERS // max(size, 1)), min(n, _NOISE_MOMENTS))
+        some = np.unique(np.linspace(0, n - 1, many).round().astype(np.int64))
+        residual = torch.empty(len(some), size)
+        for start in range(0, len(some), _CHUNK):
+            places = some[start : start + _CHUNK]
+            expected = means[states[torch.from_numpy(places)]].add_(grand)
+            residual[start : start + _CHUNK] = features(places).sub_(expected).div_(scale)
+        loadings = _shared_part(residual.mul_((n / freedom) ** 0.5), rank) * scale[:, None]
+        del residual
+        uncertainty = torch.cat(
+            [
+                _shrink(part, shown, own)
+                for part, own in zip(means.split(_FEATURES, dim=1), variance.split(_FEATURES), strict=True)
+            ]
+        )
+        noise = torch.maximum(variance - loadings.square().sum(1), 0.05 * variance) + uncertainty
+        return cls(means, grand, loadings, noise, shown)
+
+
+def _shrink(means: torch.Tensor, shown: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    """Shrink means (state, feature) towards 0 in place, by empirical Bayes; return how uncertain they stay, (feature,).
+
+    The spread of the means is signal plus the noise of averaging; only the signal's share is kept.
+    """
+    seen = shown > 0
+    if not seen.any():
+        return torch.zeros_like(variance)
+    error = variance / shown.clamp(min=1)[:, None]
+    spread = (means[seen].square() - error[seen]).mean(0).clamp(min=0)
+    kept = spread / (spread + error)
+    means.mul_(kept)
+    return (kept * error)[seen].mean(0)
 
 
 def _shared_part(residual: torch.Tensor, rank: int) -> torch.Tensor:

@@ -231,11 +231,18 @@ class SubsetBayes(SubsetDecoder):
 
 def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
     """Sum the bins of windows (moment, bin, unit) in blocks of about equal length: (moment, block, unit)."""
-    if windows.shape[1] == blocks:
+    n_bins = windows.shape[1]
+    if n_bins == blocks:
         return windows
-    edges = np.linspace(0, windows.shape[1], blocks + 1).round().astype(int)
-    wide = windows.astype(np.uint16) if windows.dtype == np.uint8 else windows.astype(np.uint32)
-    return np.add.reduceat(wide, edges[:-1], axis=1)
+    edges = np.linspace(0, n_bins, blocks + 1).round().astype(int)
+    longest = int(np.diff(edges).max())
+    fits = windows.dtype == np.uint8 and (windows.size == 0 or int(windows.max()) * longest <= 255)
+    wide = np.uint8 if fits else np.uint16 if windows.dtype == np.uint8 else np.uint32
+    result = np.zeros((len(windows), blocks, windows.shape[2]), dtype=wide)
+    for block in range(blocks):
+        for bin_ in range(edges[block], edges[block + 1]):
+            result[:, block] += windows[:, bin_]
+    return result
 
 
 def _options(options: dict[str, Any] | None) -> SubsetOptions:
