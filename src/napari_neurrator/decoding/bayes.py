@@ -16,7 +16,6 @@ The posterior mean of the grids is the estimate of least squared error among fra
 :math:`\tau`, a smooth function of the subset's size and information, is calibrated on showings that the model was not fitted on.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,12 +23,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from .kernels import add_rows, add_sums
+
 # Moments that the noise correlations are estimated from: at least, and as many as numbers of all units' features.
 _NOISE_MOMENTS, _NOISE_NUMBERS = 2048, 2**24
 # Moments, and features, that are worked on at a time.
 _CHUNK, _FEATURES = 1024, 1024
-# Features of a subset that are gathered at a time.
-_ROWS = 512
+# Features of a subset that are gathered at a time for many moments; up to so many are few.
+_ROWS, _FEW = 512, 4
 
 
 def block_features(counts: torch.Tensor) -> torch.Tensor:
@@ -207,9 +208,8 @@ class SubsetPosterior(nn.Module):
     def _sums(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         energy = torch.zeros(self.means.shape[1])
         shared = torch.zeros(self.loadings.shape[1], self.means.shape[1])
-        for part, rows in _rows(self.means, features):
-            shared.addmm_(self.weighted[features[part]].T, rows)
-            energy.addmv_(rows.square_().T, self.precision[features[part]])
+        tables = (self.means, features, self.weighted, self.precision, shared, energy)
+        add_sums(*(table.numpy() for table in tables))
         return energy, shared
 
     def of(self, features: torch.Tensor) -> "SubsetLikelihood":
@@ -289,18 +289,11 @@ class SubsetLikelihood:
         """Return the log-likelihood of each state but for a constant, (batch, state), of features less the grand mean, (batch, feature)."""
         filtered = (x - (x @ self.across) @ self.loadings.T) * self.precision
         scores = (-0.5 * self.energy).repeat(len(x), 1)
-        if len(self.features) == len(self.means):
-            # All of them: nothing needs to be gathered.
-            everywhere = torch.empty_like(filtered)
-            everywhere[:, self.features] = filtered
-            return scores.addmm_(everywhere, self.means)
-        for part, rows in _rows(self.means, self.features):
-            scores.addmm_(filtered[:, part], rows)
+        if len(x) <= _FEW:
+            for weights, sums in zip(filtered, scores, strict=True):
+                add_rows(self.means.numpy(), self.features.numpy(), weights.numpy(), sums.numpy())
+            return scores
+        for start in range(0, len(self.features), _ROWS):
+            part = slice(start, start + _ROWS)
+            scores.addmm_(filtered[:, part], self.means[self.features[part]])
         return scores
-
-
-def _rows(means: torch.Tensor, features: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Yield some rows of a subset at a time: what fits into the processor's cache is copied for next to nothing."""
-    for start in range(0, len(features), _ROWS):
-        part = slice(start, start + _ROWS)
-        yield part, means[features[part]]

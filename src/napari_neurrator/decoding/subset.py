@@ -163,7 +163,10 @@ class SubsetBayes(SubsetDecoder):
         x = self._features(windows, unit_ids, subset)
         log_p = self.posterior.log_posterior(x, subset.likelihood, len(unit_ids))
         known, regressed = subset.weights
-        result = self._mean + known * (log_p.exp() @ self.basis.coefficients - self._mean)
+        # A single moment is sooner done as a product of matrix and vector.
+        states, p = self.basis.coefficients, log_p.exp()
+        expected = torch.mv(states.T, p[0])[None] if len(p) == 1 else p @ states
+        result = self._mean + known * (expected - self._mean)
         if subset.regression is not None:
             result = result + regressed * (subset.regression(x) - self._mean)
         return result

@@ -1,0 +1,185 @@
+"""The default decoder against the paper's network: training, a changed subset, memory; 2,000 units and grids of 576 × 1024.
+
+The session is made up: what is measured is time and memory, not what is decoded. Its grids have a long tail of components, so that the
+default decoder keeps as many as it may. Each film is a process of its own, so that its peak memory is its own; part of ``make benchmark``.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+UNITS, PATCHES, WIDTH, SHOWINGS, COMPONENTS = 2000, 576, 1024, 10, 300
+FILMS = (900, 3600)
+# The paper's own batch of 64 does not fit into small machines.
+BATCH = 16
+
+
+def peak_mb() -> float:
+    """Return the largest memory that this process has held, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_grids(path: Path, course: np.ndarray) -> None:
+    """Write the frames' grids, float16 (frame, patches, width)."""
+    rng = np.random.default_rng(1)
+    patterns = rng.normal(size=(PATCHES, COMPONENTS)).astype(np.float32)
+    channels = rng.normal(size=(COMPONENTS, WIDTH)).astype(np.float32) / np.sqrt(COMPONENTS)
+    grids = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(course), PATCHES, WIDTH))
+    for place, components in enumerate(course):
+        grids[place] = (patterns * components) @ channels
+    grids.flush()
+
+
+def film(n_frames: int) -> np.ndarray:
+    """Return components that change slowly, (frame, component)."""
+    rng = np.random.default_rng(0)
+    steps = np.cumsum(rng.normal(size=(n_frames, COMPONENTS)), axis=0)
+    steps = (steps - steps.mean(0)) / steps.std(0)
+    return (steps / np.sqrt(1 + np.arange(COMPONENTS))).astype(np.float32)
+
+
+def median_ms(work: Callable[[], object], runs: int) -> float:
+    """Return the median time of a call, ms."""
+    work()
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return 1e3 * statistics.median(times)
+
+
+def measure(n_frames: int, folder: Path) -> dict[str, float]:
+    """Fit the default decoder to one film; time it, and the paper's network beside it."""
+    import torch
+
+    from napari_neurrator.config import WindowConfig
+    from napari_neurrator.decoding.interface import TrainingData
+    from napari_neurrator.decoding.subset import SubsetBayes
+
+    course = film(n_frames)
+    rng = np.random.default_rng(2)
+    rate = 0.3 * np.exp(course @ rng.normal(size=(COMPONENTS, UNITS)).astype(np.float32) * 0.3)
+    frames = np.tile(np.arange(n_frames), SHOWINGS)
+    showing = np.repeat(np.arange(SHOWINGS), n_frames)
+    # As fit_decoder counts them: in as many parts of the window as the decoder can use.
+    windows = np.empty((len(frames), SubsetBayes.pooled_bins, UNITS), dtype=np.uint8)
+    for start in range(0, len(frames), 256):
+        part = slice(start, start + 256)
+        for bin_ in range(windows.shape[1]):
+            windows[part, bin_] = rng.poisson(rate[frames[part]] / windows.shape[1])
+    data = TrainingData(
+        windows=windows,
+        frames=frames,
+        grids=np.load(folder / "grids.npy", mmap_mode="r"),
+        train=np.flatnonzero(showing < 6),
+        validation=np.flatnonzero((showing >= 6) & (showing < 8)),
+        groups=showing,
+        unit_ids=list(range(UNITS)),
+        window=WindowConfig(n_bins=windows.shape[1], bin_s=1 / 24),
+    )
+    before = peak_mb()
+    began = time.perf_counter()
+    decoder = SubsetBayes.fit(data)
+    fitted = time.perf_counter() - began
+    result = {
+        "frames": n_frames,
+        "fit_s": fitted,
+        "windows_s": (len(data.train) + len(data.validation)) / fitted,
+        "before_mb": before,
+        "peak_mb": peak_mb(),
+    }
+    decoder.window = WindowConfig()
+    long = np.repeat(windows[:1], 5, axis=1)
+
+    def changed(size: int) -> Callable[[], object]:
+        def ask() -> object:
+            units = rng.choice(UNITS, size, replace=False)
+            return decoder.predict(long[:, :, units], units.tolist())
+
+        return ask
+
+    if n_frames == FILMS[0]:
+        paper = _Paper(torch)
+        # In turns, because other work on the machine comes and goes.
+        rounds = [
+            {"paper": median_ms(paper.decode, 3), **{str(n): median_ms(changed(n), 9) for n in (2000, 1000, 300, 30)}}
+            for _ in range(5)
+        ]
+        result |= {f"ms_{name}": statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        result["paper_windows_s"] = BATCH / paper.step_seconds()
+    return result
+
+
+class _Paper:
+    """The paper's network on the same data: one window decoded, one step of training."""
+
+    def __init__(self, torch) -> None:
+        from napari_neurrator.decoding.baselines.paper import PaperOptions, patch_loss
+        from napari_neurrator.decoding.baselines.paper_network import PatchNetwork
+
+        self.torch, self.loss = torch, patch_loss
+        self.network = PatchNetwork(UNITS, PATCHES, WIDTH, PaperOptions()).eval()
+        self.spikes = torch.randn(BATCH, 20, UNITS)
+
+    def decode(self) -> None:
+        with self.torch.inference_mode():
+            self.network(self.spikes[:1])
+
+    def step_seconds(self) -> float:
+        """Return the time of one step of training on a batch, the faster of two."""
+        network = self.network.train()
+        optimizer = self.torch.optim.AdamW(network.parameters(), 3e-4)
+        true = self.torch.randn(BATCH, PATCHES, WIDTH)
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            optimizer.zero_grad()
+            self.loss(network(self.spikes), true).backward()
+            optimizer.step()
+            times.append(time.perf_counter() - began)
+        return min(times[1:])
+
+
+def main() -> None:
+    """Measure each film and print the tables."""
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for n_frames in FILMS:
+            write_grids(Path(folder) / "grids.npy", film(n_frames))
+            command = [sys.executable, __file__, str(n_frames), folder]
+            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            results.append(json.loads(out.splitlines()[-1]))
+    short = results[0]
+    print(f"\n| {UNITS} units, grids of {PATCHES} × {WIDTH} | the paper's network | default decoder | ratio | aim |")
+    print("|---|---|---|---|---|")
+    print(
+        f"| training, windows a second (of the network, one pass of its sixty) | {short['paper_windows_s']:.1f} | {short['windows_s']:.0f} "
+        f"| {short['windows_s'] / short['paper_windows_s']:.0f} | ≥ 50 |"
+    )
+    for size in (2000, 1000, 300, 30):
+        ratio = short["ms_paper"] / short[f"ms_{size}"]
+        print(
+            f"| a subset of {size} units, changed, one window | {short['ms_paper']:.1f} ms | {short[f'ms_{size}']:.1f} ms | {ratio:.1f} | ≥ 10 |"
+        )
+    print("\n| frames of the film | their grids | fit | peak memory | of it before the fit |\n|---|---|---|---|---|")
+    for one in results:
+        size = one["frames"] * PATCHES * WIDTH * 2 / 1e9
+        print(
+            f"| {one['frames']} | {size:.1f} GB | {one['fit_s']:.0f} s | {one['peak_mb']:.0f} MB | {one['before_mb']:.0f} MB |"
+        )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        print(json.dumps(measure(int(sys.argv[1]), Path(sys.argv[2]))))
+    else:
+        main()
