@@ -102,8 +102,8 @@ class GridBasis:
         turn = (vectors[:, keep] / values[keep].sqrt()).T.float()
         core = torch.empty(projected.shape[1], len(keep), dtype=torch.float16)
         for start in range(0, len(core), _COLUMNS):
-            part = slice(start, start + _COLUMNS)
-            core[part] = (turn @ projected[:, part].float()).T.half()
+            columns = projected[:, start : start + _COLUMNS].float()
+            core[start : start + _COLUMNS] = (turn @ columns).T.half()
         if len(some) == n:
             coefficients = (vectors[:, keep] * values[keep].sqrt()).float() * scale
         else:
