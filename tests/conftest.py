@@ -69,8 +69,8 @@ def small_sample(own_cache):
 @pytest.fixture(scope="session")
 def small_decoder(small_sample, tmp_path_factory):
     """Return the folder of a decoder fitted on the small session."""
+    from napari_neurrator.backend.fitting import fit_decoder
     from napari_neurrator.config import FitConfig
-    from napari_neurrator.decoding.fit import fit_decoder
 
     folder = tmp_path_factory.mktemp("decoder") / "d"
     fit_decoder(

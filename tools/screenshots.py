@@ -7,12 +7,15 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 SIZE = (1880, 1080)
 TABLE_WIDTH = 740
 THREE = ("probeA", "probeC", "probeE")
+# A scene at night with several objects.
+NARRATED = 562
 
 
 def only_probes(recording: Any, probes: Sequence[str]) -> Any:
@@ -30,6 +33,26 @@ def wait(condition: Callable[[], bool], what: str, timeout_s: float = 300.0) -> 
         mouse.settle(10)
         if time.perf_counter() > end:
             raise SystemExit(f"The window waited {timeout_s:.0f} s for {what} in vain.")
+
+
+def narrate(workspace: Any, window: Any, frame: int, units: Sequence[Any], out: Path) -> None:
+    """Take a picture of what some units say of a frame, at the first showing that was held out."""
+    from napari_neurrator.gui import mouse
+    from napari_neurrator.gui.demo import take_picture
+
+    session = workspace.session
+    if session.decoder is None:
+        raise SystemExit("The sample has no decoder yet: run 'neurrator demo' first.")
+    session.repeat = next(r for r in range(session.moments.n_repeats) if session.decoder.is_held_out(r, frame))
+    session.frame = frame
+    session.select(units)
+    workspace.layers.look()
+    workspace.narrator.narrate()
+    wait(lambda: bool(session.error) or (session.result is not None and session.result.finished), "the sentence")
+    if session.error:
+        raise SystemExit(session.error)
+    mouse.settle(800)
+    take_picture(window, out)
 
 
 def main() -> None:
@@ -78,6 +101,15 @@ def main() -> None:
         session.view = "brain"
         mouse.settle(1200)
         take_picture(window, out / "ccf.png")
+
+        session.view = "probe"
+        mouse.settle(300)
+        visual, blind = recording.units["region"].str.startswith("VIS"), recording.units["region"] == "CA1"
+        show = partial(narrate, workspace, window, NARRATED)
+        show(recording.units.index[visual][::6], out / "evidence_good.png")
+        show(recording.units.index[blind], out / "evidence_greyed.png")
+        viewer.theme = "light"
+        show(recording.units.index[blind], out / "evidence_light.png")
     finally:
         workspace.close()
         viewer.close()

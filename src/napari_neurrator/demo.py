@@ -72,7 +72,7 @@ def write_results(result: dict[str, Any], out: Path, seconds: float) -> None:
         How long the demonstration took up to here.
     """
     from .backend.local import InProcessBackend
-    from .backend.narrations import choose_moments, narrate_moments
+    from .backend.narrations import choose_moments, narrate_moments, summary_of
     from .config import NarrateConfig
     from .decoding import decoder_info
     from .recording import moments as moments_of
@@ -107,6 +107,8 @@ def write_results(result: dict[str, Any], out: Path, seconds: float) -> None:
         "decoder_metrics": info.metrics,
         "narrated_moments": len(lines),
         "same_as_true_frame": float(np.mean([line.text == line.reference for line in lines])),
+        "more_than_chance": float(np.mean([bool(line.evidence and line.evidence.better) for line in lines])),
+        "evidence": summary_of([line.evidence for line in lines]),
         "config": config.model_dump(),
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
 
 from .errors import NeurratorError
+from .evaluation.evidence import Evidence
 
 SUFFIX = ".neurrator.json"
 _Unit = StrictInt | StrictStr
@@ -33,6 +34,8 @@ class SavedSentence(BaseModel):
     prior: str | None = Field(default=None, description="what it says of the average frame")
     mean_cosine: float | None = None
     prior_cosine: float | None = None
+    held_out: bool = False
+    evidence: Evidence | None = None
 
 
 class SavedRecording(BaseModel):

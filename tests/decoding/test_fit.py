@@ -6,13 +6,15 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from napari_neurrator.backend.fitting import fit_decoder
 from napari_neurrator.config import FitConfig
 from napari_neurrator.decoding import decoder_info
-from napari_neurrator.decoding.fit import fit_decoder
 from napari_neurrator.decoding.store import StoredDecoder
 from napari_neurrator.decoding.windows import spike_windows
 from napari_neurrator.errors import NeurratorError, Stopped
+from napari_neurrator.evaluation import EvidenceTable
 from napari_neurrator.recording import moments, open_recording, open_stimulus
 
 
@@ -32,7 +34,11 @@ def test_the_decoder_names_units_profile_and_config(small_sample, small_decoder)
     assert document["profile"] == "tiny"
     assert FitConfig.model_validate(document["config"]).window.n_bins == 20
     assert info.metrics["patch_cosine"] > info.metrics["prior_cosine"] + 0.1
-    assert sorted(p.name for p in small_decoder.iterdir()) == ["decoder.json", "decoder.safetensors"]
+    assert sorted(p.name for p in small_decoder.iterdir()) == [
+        "decoder.json",
+        "decoder.safetensors",
+        "references.safetensors",
+    ]
 
 
 def test_more_units_decode_closer_and_ca1_stays_at_the_prior(held_out, tower):
@@ -67,9 +73,56 @@ def test_saving_and_loading_keeps_the_answer(held_out, tmp_path):
     units = recording.unit_ids[10:40]
     windows = spike_windows(recording, table.iloc[:4], stored.info.window, units)
     stored.save(tmp_path / "copy")
-    torch.testing.assert_close(
-        StoredDecoder.load(tmp_path / "copy").decoder.predict(windows, units), stored.decoder.predict(windows, units)
+    copy = StoredDecoder.load(tmp_path / "copy")
+    torch.testing.assert_close(copy.decoder.predict(windows, units), stored.decoder.predict(windows, units))
+    torch.testing.assert_close(copy.references["grids"], stored.references["grids"])
+
+
+def test_a_fit_measures_what_is_more_than_chance(small_decoder):
+    info = decoder_info(small_decoder)
+    table = EvidenceTable.model_validate(info.evidence)
+    assert table.sizes == [1, 3, 10, 30, 80]
+    assert table.better[-1] > 0.8
+    assert table.better[0] < table.better[2] < table.better[-1] + 0.01
+    references = StoredDecoder.load(small_decoder).references
+    assert tuple(references["grids"].shape[1:]) == info.grid
+    assert len(references["grids"]) == table.frames
+    assert references["grids"].dtype == torch.float16
+
+
+def test_frames_that_were_held_out_are_held_against_each_other(small_sample, tmp_path):
+    """Held against frames that it knows, a decoder would seem to say nothing of those that it does not."""
+    config = FitConfig(
+        recording=str(small_sample), stimulus="natural_movie_one", split="front-only", options={"calibration_steps": 5}
     )
+    info = fit_decoder(config, tmp_path / "d")
+    references = StoredDecoder.load(tmp_path / "d").references
+    assert len(references["grids"]) == len(info.test_frames) == 45
+    assert references["weights"].sum() > 45
+
+
+def test_without_anything_held_out_there_is_no_evidence(small_sample, tmp_path):
+    config = FitConfig(
+        recording=str(small_sample), stimulus="natural_movie_one", split="another-movie", options={"calibration_steps": 5}
+    )  # fmt: skip
+    assert fit_decoder(config, tmp_path / "d").evidence is None
+    assert StoredDecoder.load(tmp_path / "d").references is None
+    assert not (tmp_path / "d" / "references.safetensors").exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "of another decoder"])
+def test_damaged_references_are_one_sentence(small_decoder, tmp_path, damage):
+    shutil.copytree(small_decoder, tmp_path / "d")
+    file = tmp_path / "d" / "references.safetensors"
+    if damage == "missing":
+        file.unlink()
+    elif damage == "cut":
+        file.write_bytes(file.read_bytes()[:500])
+    else:
+        save_file({"grids": torch.zeros(3, 2, 2), "weights": torch.ones(3)}, file)
+    stored = StoredDecoder.load(tmp_path / "d")
+    with pytest.raises(NeurratorError, match="fit it again"):
+        _ = stored.references
 
 
 def test_unknown_units_and_wrong_windows_are_refused(held_out):

@@ -11,6 +11,7 @@ import pandas as pd
 from napari_neurrator.backend import protocol as p
 from napari_neurrator.config import WindowConfig
 from napari_neurrator.errors import NeurratorError
+from napari_neurrator.evaluation.evidence import Evidence
 
 PROBES = {
     "probeA": [("VISam", 0.62, 1.0), ("CA1", 0.38, 0.58), ("LGd", 0.0, 0.3)],
@@ -139,6 +140,7 @@ def fake_decoder(unit_ids, held_out=(3,)):
         stimulus="natural_movie_one",
         config=None,
         metrics={"patch_cosine": 0.71, "prior_cosine": 0.44, "frame_accuracy": 0.83, "chance": 0.002},
+        evidence=None,
         is_held_out=lambda repeat, frame: repeat in held_out,
     )
 
@@ -153,6 +155,7 @@ class FakeBackend:
 
     def __init__(self, delay_s=0.002):
         self.delay_s, self.fail = delay_s, ""
+        self.p, self.problem = 0.004, ""
         self.hold = threading.Event()
         self.hold.set()
         self.requests, self.cancelled, self.closed, self.threads = [], set(), False, []
@@ -213,6 +216,10 @@ class FakeBackend:
         on_event(
             p.Patches(job_id=job, moment=0, cosine=p.PackedArray.pack(cosine), mean_cosine=0.68, prior_cosine=0.43)
         )
+        if "evidence" in request.want:
+            evidence = Evidence(patch_cosine=0.68, prior_cosine=0.43, gain=0.25, usual=-0.1, p=self.p, least=0.004)
+            evidence = None if self.problem else evidence
+            on_event(p.Judged(job_id=job, moment=0, evidence=evidence, problem=self.problem))
         for word in self.sentence.split():
             threading.Event().wait(self.delay_s)
             self.hold.wait(5)

@@ -12,14 +12,16 @@ from torch.nn import functional as F
 
 from ..concepts.dictionary import load_dictionary
 from ..concepts.ranking import UsualActivation, concept_totals, top_concepts
-from ..decoding.fit import fit_decoder
+from ..decoding.info import DecoderInfo
 from ..decoding.store import StoredDecoder
 from ..errors import NeurratorError, Stopped
+from ..evaluation.measure import ReferenceFrames
 from ..language.narrator import LanguageModel
 from ..profiles import Profile, load_profile
 from ..vision.fingerprint import weights_fingerprint
 from ..vision.tower import VisionTower
 from . import protocol as p
+from .fitting import fit_decoder
 
 Emit = Callable[[p.Event], None]
 ShouldStop = Callable[[], bool]
@@ -59,6 +61,7 @@ class _Fitted:
     stored: StoredDecoder
     stamp: int
     usual_activation: UsualActivation | None = None
+    references: ReferenceFrames | None = None
     prior_sentences: dict[str | None, str] = field(default_factory=dict)
 
 
@@ -118,7 +121,7 @@ class Engine:
         frames = request.frames.unpack() if request.frames else None
         if frames is not None and len(frames) != len(windows):
             raise NeurratorError(f"The request holds {len(windows)} spike windows but {len(frames)} frames.")
-        if frames is None and {"patches", "reference"} & set(request.want):
+        if frames is None and {"patches", "reference", "evidence"} & set(request.want):
             raise NeurratorError("The frames shown are needed for what was asked, and the request holds none.")
         for start in range(0, len(windows), _BATCH):
             if should_stop():
@@ -129,6 +132,8 @@ class Engine:
                 self._emit_concepts(request, emit, fitted, models, grids, start)
             if frames is not None and "patches" in request.want:
                 self._emit_patches(request, emit, fitted, models, grids, frames[part], start)
+            if frames is not None and "evidence" in request.want:
+                self._emit_evidence(request, emit, fitted, models, grids, frames[part], start)
             if "text" in request.want:
                 self._emit_sentences(
                     request,
@@ -191,6 +196,26 @@ class Engine:
                 )
             )
 
+    def _emit_evidence(
+        self,
+        request: p.NarrationRequest,
+        emit: Emit,
+        fitted: _Fitted,
+        models: _Models,
+        grids: torch.Tensor,
+        frames: np.ndarray,
+        start: int,
+    ) -> None:
+        references = self._reference_frames(fitted)
+        if references is None:
+            problem = no_evidence(fitted.stored.info)
+            for number in range(len(grids)):
+                emit(p.Judged(job_id=request.job_id, moment=start + number, evidence=None, problem=problem))
+            return
+        judged = references.judge(grids.cpu(), self._true_grids(models, frames))
+        for number, evidence in enumerate(judged):
+            emit(p.Judged(job_id=request.job_id, moment=start + number, evidence=evidence))
+
     def _emit_sentences(
         self,
         request: p.NarrationRequest,
@@ -246,6 +271,12 @@ class Engine:
             )[0]
         return fitted.prior_sentences[question]
 
+    def _reference_frames(self, fitted: _Fitted) -> ReferenceFrames | None:
+        kept = fitted.stored.references
+        if fitted.references is None and kept is not None:
+            fitted.references = ReferenceFrames(**kept, prior=fitted.stored.decoder.prior_grid.float().cpu())
+        return fitted.references
+
     def _usual_activation(self, fitted: _Fitted, models: _Models) -> UsualActivation:
         if fitted.usual_activation is None:
             totals = [
@@ -276,3 +307,10 @@ class Engine:
             self._usual_activation(fitted, models)
         models.language.narrate(fitted.stored.decoder.prior_grid[None], None, 2)
         _ = models.tower
+
+
+def no_evidence(info: DecoderInfo) -> str:
+    """Say why nothing can be said of how far to trust a decoder's sentences."""
+    if info.config.split == "another-movie":
+        return "No evidence: nothing of this stimulus was held out from fitting (another-movie)."
+    return "No evidence was measured for this decoder: fit it again."

@@ -2,7 +2,7 @@
 
 import queue
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..config import NarrateConfig
 from ..decoding.info import DecoderInfo
 from ..decoding.windows import spike_windows
 from ..errors import NeurratorError, Stopped
+from ..evaluation.evidence import ALPHA, Evidence
 from .client import Backend
 from .protocol import (
     Cancelled,
@@ -19,6 +20,7 @@ from .protocol import (
     Done,
     Event,
     Failed,
+    Judged,
     NarrationRequest,
     PackedArray,
     Patches,
@@ -33,6 +35,51 @@ if TYPE_CHECKING:
     from ..recording.stimulus import Stimulus
 
 CHUNK = 64
+
+
+class NarrationEvidence(BaseModel):
+    """How far to trust one sentence, as it is written down; see `evaluation.evidence.Evidence`.
+
+    Attributes
+    ----------
+    patch_cosine, prior_cosine, gain, usual, p, least : float or None
+        As there; None where nothing could be measured.
+    better : bool or None
+        Whether the sentence is more than chance (`p` at most 0.05); None where this was not tested, because the decoder was fitted on this showing
+        or has no evidence.
+    split : str
+        What was held out when the decoder was fitted.
+    held_out : bool
+        Whether this showing of the frame was.
+    in_words : str
+        The same as a sentence.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    patch_cosine: float | None = None
+    prior_cosine: float | None = None
+    gain: float | None = None
+    usual: float | None = None
+    p: float | None = None
+    least: float | None = None
+    better: bool | None = None
+    split: str
+    held_out: bool
+    in_words: str
+
+    @classmethod
+    def of(cls, evidence: Evidence | None, problem: str, split: str, held_out: bool) -> "NarrationEvidence":
+        """Write down what a backend said of a moment."""
+        if evidence is None:
+            return cls(split=split, held_out=held_out, in_words=problem)
+        return cls(
+            **{name: round(value, 5) for name, value in evidence.model_dump().items()},
+            better=evidence.better if held_out else None,
+            split=split,
+            held_out=held_out,
+            in_words=evidence.in_words(held_out),
+        )
 
 
 class Narration(BaseModel):
@@ -53,6 +100,7 @@ class Narration(BaseModel):
     concepts: list[dict[str, Any]] = []
     patch_cosine: float | None = None
     prior_patch_cosine: float | None = None
+    evidence: NarrationEvidence | None = None
     condition: dict[str, Any] = {}
     simulated: bool = False
     config: NarrateConfig
@@ -128,7 +176,7 @@ def narration_request(
     want: list[Wanted] = ["text", "concepts"]
     frames = None
     if stimulus is not None:
-        want += ["patches", "reference"]
+        want += ["patches", "reference", "evidence"]
         frames = PackedArray.pack(np.asarray(stimulus.frames(moments["frame"].to_numpy())))
     return NarrationRequest(
         job_id=uuid.uuid4().hex,
@@ -221,6 +269,7 @@ def narrate_moments(
         sentences: dict[int, Sentence] = {}
         concepts: dict[int, Concepts] = {}
         patches: dict[int, Patches] = {}
+        judged: dict[int, Judged] = {}
         for event in events_of(backend, request):
             if isinstance(event, Sentence):
                 sentences[event.moment] = event
@@ -228,8 +277,12 @@ def narrate_moments(
                 concepts[event.moment] = event
             elif isinstance(event, Patches):
                 patches[event.moment] = event
+            elif isinstance(event, Judged):
+                judged[event.moment] = event
         for number, row in enumerate(rows.itertuples()):
             shown = recording.presentations.loc[row.presentation, extra]
+            held_out = info.is_held_out(int(row.repeat), int(row.frame))
+            found = judged.get(number)
             yield Narration(
                 text=sentences[number].text,
                 unit_ids=unit_ids,
@@ -238,7 +291,7 @@ def narrate_moments(
                 presentation=int(row.presentation),
                 repeat=int(row.repeat),
                 start_time=float(row.start_time),
-                held_out=info.is_held_out(int(row.repeat), int(row.frame)),
+                held_out=held_out,
                 reference=sentences[number].reference,
                 prior=sentences[number].prior,
                 concepts=[
@@ -247,10 +300,40 @@ def narrate_moments(
                 ],
                 patch_cosine=round(patches[number].mean_cosine, 4) if number in patches else None,
                 prior_patch_cosine=round(patches[number].prior_cosine, 4) if number in patches else None,
+                evidence=None
+                if found is None
+                else NarrationEvidence.of(found.evidence, found.problem, info.config.split, held_out),
                 condition={key: _plain(value) for key, value in shown.items()},
                 simulated=recording.simulated,
                 config=config,
             )
+
+
+def summary_of(evidence: Sequence[NarrationEvidence | None]) -> str:
+    """Say of how many sentences it can be said that they are more than chance, beside the number that chance would bring.
+
+    Parameters
+    ----------
+    evidence : sequence of NarrationEvidence or None
+        Of all narrations.
+    """
+    tested = [one for one in evidence if one is not None and one.better is not None]
+    if not tested:
+        fitted = any(one is not None and one.p is not None for one in evidence)
+        problems = [one.in_words for one in evidence if one is not None and one.p is None]
+        if fitted:
+            return "None of these showings was held out from fitting, so nothing can be said of chance: narrate with --held-out."
+        return problems[0] if problems else "No evidence was asked for."
+    better = sum(bool(one.better) for one in tested)
+    words = (
+        f"{better} of {len(tested)} sentences at showings that were held out ({tested[0].split}) are more than chance, {better / len(tested):.1%}; "
+        f"chance alone would bring {ALPHA:.0%} or fewer on average ({ALPHA * len(tested):.1f})."
+    )
+    if len(tested) < len(evidence):
+        words += (
+            f" The other {len(evidence) - len(tested)} are at showings that the decoder was fitted on, and are no test."
+        )
+    return words
 
 
 def _plain(value: Any) -> Any:

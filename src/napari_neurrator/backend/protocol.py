@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 from ..config import FitConfig
+from ..evaluation.evidence import Evidence
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 UnitId = int | str
-Wanted = Literal["text", "concepts", "patches", "reference"]
+Wanted = Literal["text", "concepts", "patches", "reference", "evidence"]
 
 
 class _Message(BaseModel):
@@ -60,7 +61,7 @@ class NarrationRequest(_Message):
     windows: PackedArray = Field(description="spike counts, (moment, bin, unit)")
     frames: PackedArray | None = Field(
         default=None,
-        description="the frames shown, uint8 (moment, height, width, 3); needed for 'patches' and 'reference'",
+        description="the frames shown, uint8 (moment, height, width, 3); needed for 'patches', 'reference' and 'evidence'",
     )
     want: list[Wanted] = ["text", "concepts"]
     prompt: str | None = Field(default=None, description="None is the profile's own prompt")
@@ -124,6 +125,18 @@ class Patches(_Event):
     )
 
 
+class Judged(_Event):
+    """Whether what was decoded at a moment fits the frame shown better than the others; comes before the words.
+
+    Where that cannot be said, `evidence` is None and `problem` says why.
+    """
+
+    kind: Literal["judged"] = "judged"
+    moment: int
+    evidence: Evidence | None
+    problem: str = ""
+
+
 class Token(_Event):
     """The next piece of a moment's sentence."""
 
@@ -171,6 +184,6 @@ class Failed(_Event):
 
 
 Event = Annotated[
-    Progress | Concepts | Patches | Token | Sentence | Fitted | Done | Cancelled | Failed,
+    Progress | Concepts | Patches | Judged | Token | Sentence | Fitted | Done | Cancelled | Failed,
     Field(discriminator="kind"),
 ]

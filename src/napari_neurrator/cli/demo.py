@@ -23,9 +23,9 @@ def demo(
     With a display and without --out the window opens and stays. Otherwise a real window is driven by mouse events, under a virtual screen
     where there is none, and viewer.png, narrations.jsonl and summary.json are written.
     """
+    from ..backend.fitting import fit_decoder
     from ..config import FitConfig
     from ..decoding import default_decoder_folder
-    from ..decoding.fit import fit_decoder
     from ..demo import has_display, run_headless, write_results
     from ..recording.sample import STIMULUS, make_sample
     from .progress import progress_bars
@@ -51,7 +51,7 @@ def demo(
 
 
 def _is_current(decoder: Path) -> bool:
-    """Tell whether the demonstration's decoder is there and was fitted with the models of this version."""
+    """Tell whether the demonstration's decoder is there and was fitted by this version, with its models."""
     from ..decoding import decoder_info
     from ..errors import NeurratorError
     from ..profiles import load_profile
@@ -59,6 +59,7 @@ def _is_current(decoder: Path) -> bool:
 
     profile = load_profile(_PROFILE)
     try:
-        return decoder_info(decoder).patch_space == weights_fingerprint(profile, profile.vision.model)
+        info = decoder_info(decoder)
+        return info.evidence is not None and info.patch_space == weights_fingerprint(profile, profile.vision.model)
     except NeurratorError:
         return False

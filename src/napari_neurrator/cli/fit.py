@@ -42,8 +42,9 @@ def fit(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Fit a decoder from spikes to what CLIP sees, for any subset of the units."""
+    from ..backend.fitting import fit_decoder
     from ..config import FitConfig, WindowConfig, validated
-    from ..decoding.fit import fit_decoder
+    from ..evaluation import EvidenceTable
     from .progress import progress_bars, show_sample_being_made
 
     config = validated(
@@ -62,6 +63,10 @@ def fit(
             f"among {scores['pool']:.0f}, in {scores['frame_accuracy']:.1%} (chance {scores['chance']:.1%}); cosine of decoded and true patches "
             f"{scores['patch_cosine']:.3f} (the mean grid reaches {scores['prior_cosine']:.3f})."
         )
+    if info.evidence:
+        print(EvidenceTable.model_validate(info.evidence).in_words())
+    else:
+        print("Nothing was held out, so sentences will come without evidence.")
 
 
 def _options(given: list[str]) -> dict[str, object]:

@@ -28,7 +28,7 @@ def narrate(
 ) -> None:
     """Narrate what units say at moments of the stimulus."""
     from ..backend.local import InProcessBackend
-    from ..backend.narrations import choose_moments, narrate_moments
+    from ..backend.narrations import choose_moments, narrate_moments, summary_of
     from ..config import NarrateConfig, validated
     from ..decoding import decoder_info
     from ..errors import NeurratorError
@@ -62,7 +62,7 @@ def narrate(
         raise NeurratorError(f"The folder {target.parent} of --out does not exist: make it first.")
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     backend = InProcessBackend()
-    right = 0
+    right, evidence = 0, []
     try:
         with progress_bars() as report, partial.open("w", encoding="utf-8") as file:
             report("narrating", 0, len(moments))
@@ -70,6 +70,7 @@ def narrate(
             for number, narration in enumerate(lines, start=1):
                 file.write(narration.model_dump_json() + "\n")
                 right += narration.text == narration.reference
+                evidence.append(narration.evidence)
                 report("narrating", number, len(moments))
         os.replace(partial, target)
     finally:
@@ -79,3 +80,4 @@ def narrate(
         f"{len(moments)} narrations of {len(unit_ids)} units written to {out}; "
         f"{right / len(moments):.1%} are word for word what the profile says of the true frame."
     )
+    print(summary_of(evidence))

@@ -1,7 +1,8 @@
-"""Fit a decoder to a session: from a configuration to a folder."""
+"""Fit a decoder to a session, as a configuration says."""
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +15,15 @@ from ..vision.fingerprint import weights_fingerprint
 from .info import DecoderInfo
 from .interface import SubsetDecoder, TrainingData
 from .kinds import decoder_class
-from .splits import split_moments
+from .splits import Split, split_moments
 from .states import merge_alike
 from .store import StoredDecoder
 from .windows import spike_windows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..recording import Recording
 
 OnProgress = Callable[[str, int, int], None]
 # Frames whose true grids are kept, to know which concepts are usual.
@@ -26,22 +32,43 @@ _TYPICAL_FRAMES = 64
 _SCORED = 1000
 
 
-def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | None = None) -> DecoderInfo:
-    """Fit a decoder and save it.
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted decoder, not saved yet, and what it was fitted on.
+
+    Attributes
+    ----------
+    stored : StoredDecoder
+        The decoder and its description, with scores on the held-out moments.
+    recording : Recording
+        Where the spikes come from.
+    moments : pandas.DataFrame
+        All moments of the stimulus.
+    split : Split
+        Which of them were learnt from, and which are tested.
+    frames : numpy.ndarray
+        Numbers of the distinct frames, ascending, (frame,).
+    grids : numpy.ndarray
+        Their true grids, float16 (frame, patches, width), memory-mapped.
+    """
+
+    stored: StoredDecoder
+    recording: "Recording"
+    moments: "pd.DataFrame"
+    split: Split
+    frames: np.ndarray
+    grids: np.ndarray
+
+
+def fit(config: FitConfig, on_progress: OnProgress | None = None) -> Fit:
+    """Fit a decoder.
 
     Parameters
     ----------
     config : FitConfig
         What to fit, on what.
-    out : path-like
-        Folder to write.
     on_progress : callable, optional
         Called with (stage, done, total); may raise `Stopped`.
-
-    Returns
-    -------
-    DecoderInfo
-        What was written, with scores on the held-out moments.
 
     Raises
     ------
@@ -101,8 +128,8 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
             grids,
         )
     report("testing on what was held out", 1, 1)
-    StoredDecoder(info, decoder, torch.from_numpy(np.asarray(grids[typical], dtype=np.float32))).save(out)
-    return info
+    stored = StoredDecoder(info, decoder, torch.from_numpy(np.asarray(grids[typical], dtype=np.float32)))
+    return Fit(stored, recording, moments, split, frames, grids)
 
 
 def pooled_window(window: WindowConfig, kind: type[SubsetDecoder]) -> WindowConfig:

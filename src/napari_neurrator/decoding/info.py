@@ -33,6 +33,8 @@ class DecoderInfo(BaseModel):
     test_frames: list[int] = []
     settings: dict[str, Any] = {}
     metrics: dict[str, float]
+    evidence: dict[str, Any] | None = None
+    """`evaluation.evidence.EvidenceTable` as plain values; None where nothing was held out, and in decoders of older versions."""
 
     @property
     def window(self) -> WindowConfig:

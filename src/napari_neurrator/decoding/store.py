@@ -15,6 +15,7 @@ from .interface import SubsetDecoder
 from .kinds import decoder_class
 
 _TYPICAL = "typical_grids"
+_REFERENCES = "references.safetensors"
 
 
 class StoredDecoder:
@@ -28,10 +29,40 @@ class StoredDecoder:
         Decodes.
     typical_grids : torch.Tensor
         True grids of some frames that it was fitted on, evenly chosen: what concepts are usual. float32 (frame, patches, width).
+    references : dict of torch.Tensor or None
+        What sentences are held against, read when it is first asked for: ``grids``, float16 (frame, patches, width), and ``weights``, (frame,). None where
+        nothing was held out, and in decoders of older versions.
     """
 
-    def __init__(self, info: DecoderInfo, decoder: SubsetDecoder, typical_grids: torch.Tensor):
+    def __init__(
+        self,
+        info: DecoderInfo,
+        decoder: SubsetDecoder,
+        typical_grids: torch.Tensor,
+        references: dict[str, torch.Tensor] | None = None,
+        folder: Path | None = None,
+    ):
         self.info, self.decoder, self.typical_grids = info, decoder, typical_grids
+        self._references, self._folder = references, folder
+
+    @property
+    def references(self) -> dict[str, torch.Tensor] | None:
+        """See the class; NeurratorError where the file is damaged."""
+        if self._references is None and self._folder is not None and self.info.evidence is not None:
+            try:
+                read = load_file(self._folder / _REFERENCES)
+                if tuple(read["grids"].shape[1:]) != self.info.grid or len(read["weights"]) != len(read["grids"]):
+                    raise ValueError("the grids have another shape")
+            except (OSError, SafetensorError, KeyError, ValueError) as error:
+                raise NeurratorError(
+                    f"The decoder in {self._folder} is damaged: {_REFERENCES} cannot be read or does not belong to decoder.json; fit it again."
+                ) from error
+            self._references = read
+        return self._references
+
+    @references.setter
+    def references(self, references: dict[str, torch.Tensor]) -> None:
+        self._references = references
 
     def save(self, folder: str | Path) -> None:
         """Write the folder; a decoder that was there is replaced at once or not at all.
@@ -52,11 +83,14 @@ class StoredDecoder:
                 f"{folder} exists and holds something else than a decoder: give another place for --out."
             )
         tensors, settings = self.decoder.state()
+        references = self.references
         info = self.info.model_copy(update={"settings": settings})
         made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
             tensors = {**tensors, _TYPICAL: self.typical_grids.half()}
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, made / "decoder.safetensors")
+            if references is not None:
+                save_file({name: tensor.contiguous() for name, tensor in references.items()}, made / _REFERENCES)
             (made / "decoder.json").write_text(info.model_dump_json(indent=1), encoding="utf-8")
             made.chmod(0o755)
             if folder.exists():
@@ -79,7 +113,8 @@ class StoredDecoder:
             There is none, or it is damaged.
         """
         info = decoder_info(folder)
-        file = Path(folder).expanduser() / "decoder.safetensors"
+        folder = Path(folder).expanduser()
+        file = folder / "decoder.safetensors"
         try:
             tensors = load_file(file)
             typical = tensors.pop(_TYPICAL).float()
@@ -90,4 +125,4 @@ class StoredDecoder:
             raise NeurratorError(
                 f"The decoder in {folder} is damaged: decoder.safetensors cannot be read or does not belong to decoder.json; fit it again."
             ) from error
-        return cls(info, decoder, typical)
+        return cls(info, decoder, typical, folder=folder)

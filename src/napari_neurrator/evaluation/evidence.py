@@ -1,9 +1,7 @@
-"""How far to trust one sentence: what moments that have nothing to do with the frame would score, by number of units. Free of torch."""
-
-import math
+"""How far to trust one sentence: does the frame shown fit what was decoded better than the other frames do? Free of torch."""
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ALPHA = 0.05
 
@@ -11,102 +9,112 @@ ALPHA = 0.05
 class Evidence(BaseModel):
     """What stands beside a sentence.
 
-    Attributes
-    ----------
-    gain : float
-        Patch cosine of the decoded grid less that of the mean grid: how much nearer the truth the units lead.
-    usual : float
-        The median gain of unrelated frames, with as many units.
-    p : float
-        Share of unrelated frames whose gain is at least as large.
-    better : bool
-        Whether `p` is below 0.05: a sentence that is not better is shown greyed.
+    The gain of a frame is the patch cosine of the decoded grid with the frame's true grid, less that of the mean grid: how much nearer to this
+    frame the units lead. `p` is the share of the frames shown whose gain is at least that of the true frame, itself among them. Where the units know
+    nothing of the frame, the frame is as likely to be any of them, so `p` falls to 0.05 or below in at most one sentence in twenty, whatever the
+    units are, however sure they are, and however alike the frames.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    gain: float
-    usual: float
-    p: float
-    better: bool
+    patch_cosine: float = Field(description="mean cosine of decoded and true patches")
+    prior_cosine: float = Field(description="the same for the mean grid: what knowing nothing scores")
+    gain: float = Field(description="patch_cosine less prior_cosine")
+    usual: float = Field(description="median gain of the other frames")
+    p: float = Field(description="share of the frames shown whose gain is at least as large")
+    least: float = Field(
+        description="the smallest p that this frame could have: one in so many frames, more where several look the same"
+    )
 
-    def in_words(self) -> str:
-        """Say it in a sentence."""
-        if self.better:
-            return f"More than chance (p = {self.p:.3f})."
-        return f"Not more than chance (p = {self.p:.2f}): unrelated frames fit what was decoded as well."
+    @property
+    def better(self) -> bool:
+        """Whether the sentence is more than chance: `p` is at most 0.05."""
+        return self.p <= ALPHA
+
+    def in_words(self, held_out: bool = True) -> str:
+        """Say it in a sentence or two.
+
+        Parameters
+        ----------
+        held_out : bool
+            Whether the decoder was not fitted on this showing.
+        """
+        words = f"{self.verdict}: {self.because}"
+        return words if held_out else f"Not a test: the decoder was fitted on this showing. {words}"
+
+    @property
+    def verdict(self) -> str:
+        """Say it in a few words."""
+        return f"{'More' if self.better else 'Not more'} than chance (p = {p_in_words(self.p)})"
+
+    @property
+    def because(self) -> str:
+        """Say what the verdict rests on."""
+        if not self.better and self.least > ALPHA:
+            return f"so few different frames were shown that p cannot fall below {p_in_words(self.least)} here, however well they are told apart."
+        return f"{share_in_words(self.p)} of the frames shown fit what was decoded at least as well."
+
+
+def p_in_words(p: float) -> str:
+    """Write a p-value with as many digits as it deserves."""
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def share_in_words(share: float) -> str:
+    """Write a share in per cent."""
+    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
 
 
 class EvidenceTable(BaseModel):
-    """Gains of unrelated frames, by number of units; stored with a decoder.
+    """What a decoder's sentences are worth on held-out moments, by number of units drawn at random; stored with the decoder.
 
     Attributes
     ----------
     sizes : list of int
         Numbers of units, ascending.
-    levels : list of float
-        Levels of the quantiles, ascending from 0 to 1.
-    quantiles : list of lists
-        Gain at each level, for each size.
-    n : list of int
-        Pairs that each row rests on.
+    better : list of float
+        Share of the moments at which the sentence is more than chance; about 0.05 where the units know nothing.
+    gain : list of float
+        Mean gain of the true frame.
+    usual : list of float
+        Mean of the other frames' median gain.
+    moments, frames : int
+        Moments that were decoded for each draw, and frames that they were held against.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    sizes: list[int]
-    levels: list[float]
-    quantiles: list[list[float]]
-    n: list[int]
+    sizes: list[int] = Field(min_length=1)
+    better: list[float]
+    gain: list[float]
+    usual: list[float]
+    moments: int = Field(ge=1)
+    frames: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _check(self) -> "EvidenceTable":
-        if not self.sizes or self.sizes != sorted(set(self.sizes)) or self.sizes[0] < 1:
+        if self.sizes != sorted(set(self.sizes)) or self.sizes[0] < 1:
             raise ValueError("sizes have to ascend")
-        if len(self.quantiles) != len(self.sizes) or len(self.n) != len(self.sizes):
-            raise ValueError("every size needs its row")
-        if any(len(row) != len(self.levels) for row in self.quantiles):
-            raise ValueError("every level needs its quantile")
+        if any(len(row) != len(self.sizes) for row in (self.better, self.gain, self.usual)):
+            raise ValueError("every size needs its figures")
         return self
 
     @classmethod
-    def of(cls, gains: dict[int, np.ndarray]) -> "EvidenceTable":
-        """Summarise the gains of unrelated pairs, {number of units: (pair,)}."""
-        levels = np.unique(np.concatenate([np.linspace(0, 1, 101), [0.995, 0.998, 0.999]]))
-        sizes = sorted(gains)
+    def of(cls, found: dict[int, list[Evidence]], moments: int, frames: int) -> "EvidenceTable":
+        """Summarise the evidence of sentences, {number of units: one for each moment and draw}."""
+        sizes = sorted(found)
+
+        def mean(name: str) -> list[float]:
+            return [round(float(np.mean([getattr(one, name) for one in found[size]])), 5) for size in sizes]
+
         return cls(
-            sizes=sizes,
-            levels=[round(float(level), 4) for level in levels],
-            quantiles=[[round(float(value), 5) for value in np.quantile(gains[size], levels)] for size in sizes],
-            n=[len(gains[size]) for size in sizes],
+            sizes=sizes, better=mean("better"), gain=mean("gain"), usual=mean("usual"), moments=moments, frames=frames
         )
 
-    def judge(self, patch_cosine: float, prior_cosine: float, n_units: int) -> Evidence:
-        """Judge one sentence.
-
-        Parameters
-        ----------
-        patch_cosine, prior_cosine : float
-            Of the decoded grid and of the mean grid with the true one.
-        n_units : int
-            How many units spoke; between two sizes of the table the quantiles are interpolated in the logarithm.
-        """
-        gain = patch_cosine - prior_cosine
-        row = self._row(n_units)
-        n = min(self.n)
-        share = 1.0 - float(np.interp(gain, row, self.levels, left=0.0, right=1.0))
-        # Ties: where the quantiles stand still, a gain that equals them is as large as all of these.
-        below = np.flatnonzero(row < gain - 1e-9)
-        share = max(share, 1.0 - (self.levels[below[-1] + 1] if len(below) else 0.0)) if _tied(row, gain) else share
-        p = (1 + share * n) / (1 + n)
-        return Evidence(gain=gain, usual=float(np.interp(0.5, self.levels, row)), p=p, better=p < ALPHA)
-
-    def _row(self, n_units: int) -> np.ndarray:
-        where = math.log(max(n_units, 1))
-        at = np.log(self.sizes)
-        table = np.array(self.quantiles)
-        return np.array([np.interp(where, at, table[:, column]) for column in range(table.shape[1])])
-
-
-def _tied(row: np.ndarray, gain: float) -> bool:
-    return bool(np.count_nonzero(np.abs(row - gain) <= 1e-9) > 1)
+    def in_words(self) -> str:
+        """Say how many sentences were more than chance, by number of units."""
+        shares = [
+            f"{share:.0%} with {size} unit{'s' if size != 1 else ''}"
+            for size, share in zip(self.sizes, self.better, strict=True)
+        ]
+        return f"Of {self.moments} held-out moments, more than chance: {', '.join(shares)} (by luck 5%)."

@@ -26,6 +26,8 @@ def saved_sentences(results: dict[ResultKey, Result]) -> list[SavedSentence]:
             reference=result.reference,
             prior=result.prior,
             mean_cosine=result.mean_cosine,
+            held_out=result.held_out,
+            evidence=result.evidence,
             prior_cosine=result.prior_cosine,
         )
         for key, result in results.items()
@@ -160,7 +162,7 @@ class Keeping:
             session.results[key] = Result(
                 key=key, frame=sentence.frame, repeat=sentence.repeat, n_units=len(sentence.units), text=sentence.text, spoken=True,
                 finished=True, reference=sentence.reference, prior=sentence.prior, mean_cosine=sentence.mean_cosine,
-                prior_cosine=sentence.prior_cosine,
+                prior_cosine=sentence.prior_cosine, held_out=sentence.held_out, evidence=sentence.evidence,
             )  # fmt: skip
         last = 0 if session.stimulus is None else session.stimulus.n_frames - 1
         session.frame = min(saved.frame, last)

@@ -41,6 +41,7 @@ TEXT = "#e6e9ee"
 QUIET = "#9aa3ae"
 OUTLINE = "#4a525e"
 LASSO_EDGE = "#ffffff"
+SAID, SAID_BY_CHANCE = "#ffffff", "#9aa3ae"
 SENTENCE_BOX = (0.03, 0.04, 0.06, 0.82)
 
 

@@ -291,8 +291,7 @@ class SceneLayers:
     def _on_result(self) -> None:
         layer = self.get(styles.SENTENCE)
         if layer is not None and self.layout is not None:
-            result = self.session.result
-            subtitle.show(layer, "" if result is None else result.text, self.layout.frame, compat.text_width)
+            subtitle.show(layer, *subtitle.words_of(self.session.result), self.layout.frame, compat.text_width)
         self._heatmap()
 
     def heat_values(self) -> tuple[np.ndarray, tuple[float, float]] | None:

@@ -6,9 +6,13 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLineEdit, QProgressBar, QSizePolicy, QSpinBox, QWidget
 
+from ..evaluation.evidence import ALPHA, EvidenceTable
 from . import parts
 from .fit_dialog import FitDialog
+from .state import Result
 from .workspace import Workspace
+
+SEEN = "The decoder was fitted on this showing, so that a match proves nothing."
 
 
 def who(session: Any) -> str:
@@ -117,7 +121,7 @@ class NarrateDock(parts.Listener):
                     "What the same language model says of the frame itself: the best these units could do",
                     self.reference,
                 ),
-                ("No spikes", "What it says of the average frame: what knowing nothing sounds like", self.prior),
+                ("Of nothing", "What it says of the average frame: what knowing nothing sounds like", self.prior),
             )
         ):
             name = parts.text(words, quiet=True, wrap=False)
@@ -126,6 +130,10 @@ class NarrateDock(parts.Listener):
             grid.addWidget(name, i, 0)
             grid.addWidget(label, i, 1)
         layout.addWidget(parts.heading("How far to trust it"))
+        self.verdict = parts.text(wrap=False)
+        self.because = parts.text()
+        layout.addWidget(parts.row(self.verdict, 1))
+        layout.addWidget(self.because)
         layout.addWidget(self.evidence)
         self.match = parts.Bar("These units", 0, "", parts.ACCENT)
         self.chance = parts.Bar("Knowing nothing", 0, "", "#9aa3ae")
@@ -136,6 +144,8 @@ class NarrateDock(parts.Listener):
         layout.addWidget(self.match_title)
         layout.addWidget(self.match)
         layout.addWidget(self.chance)
+        self.so_far = parts.text(quiet=True, points=8.5)
+        layout.addWidget(self.so_far)
         self.status = parts.text(quiet=True, points=8.5)
         layout.addWidget(self.status)
         layout.addStretch(1)
@@ -190,6 +200,7 @@ class NarrateDock(parts.Listener):
             self.decoder.setText(f"{info.stimulus}, {len(info.unit_ids)} units, profile {info.profile}")
             self.decoder.setToolTip(self.session.decoder_folder)
             self.score.setText(score_words(info.metrics))
+            self.score.setToolTip(EvidenceTable.model_validate(info.evidence).in_words() if info.evidence else "")
         self.score.setVisible(bool(self.score.text()))
 
     def _show_repeat(self) -> None:
@@ -243,12 +254,36 @@ class NarrateDock(parts.Listener):
             for label in (self.sentence, self.reference, self.prior):
                 label.setText("")
             self._show_match(None, None)
+            self._show_evidence(None)
             return
         busy = self.session.job.kind == "narrating" and not result.spoken
         self.sentence.setText(result.text.strip() + (" ▍" if busy else ""))
         self.reference.setText(result.reference or "…")
         self.prior.setText(result.prior or "…")
         self._show_match(result.mean_cosine, result.prior_cosine)
+        self._show_evidence(result)
+
+    def _show_evidence(self, result: Result | None) -> None:
+        """Say whether the sentence is more than chance, and grey it where it is not."""
+        evidence = None if result is None else result.evidence
+        parts.grey(self.sentence, result is not None and result.greyed)
+        if evidence is None or result is None:
+            parts.badge(self.verdict, "", "plain")
+            self.because.setText("" if result is None else result.problem)
+        else:
+            kind = "plain" if not evidence.better else "good" if result.held_out else "warn"
+            tested = result.held_out or not evidence.better
+            parts.badge(self.verdict, evidence.verdict if tested else "Not a test", kind)
+            because = evidence.because[0].upper() + evidence.because[1:]
+            self.because.setText(because if result.held_out else f"{SEEN} {because}")
+        self.because.setVisible(bool(self.because.text()))
+        n, better = self.session.tested_so_far()
+        self.so_far.setText(
+            f"So far, at showings that were held out, {better} of {n} sentences of these units are more than chance; luck alone would bring about {ALPHA * n:.1f}."
+            if n > 1
+            else ""
+        )
+        self.so_far.setVisible(n > 1)
 
     def _show_match(self, cosine: float | None, prior: float | None) -> None:
         for bar, value in ((self.match, cosine), (self.chance, prior)):

@@ -13,6 +13,7 @@ from ..backend.protocol import (
     Done,
     Event,
     Failed,
+    Judged,
     NarrationRequest,
     PackedArray,
     Patches,
@@ -76,7 +77,7 @@ def build_request(session: Session, job_id: str) -> tuple[NarrationRequest, Resu
         unit_ids=units,
         windows=pack_counts(np.asarray(counts)),
         frames=PackedArray.pack(frame[None]),
-        want=["concepts", "patches", "text", "reference"],
+        want=["concepts", "patches", "evidence", "text", "reference"],
         prompt=session.prompt.strip() or None,
         n_concepts=N_CONCEPTS,
     )
@@ -86,6 +87,7 @@ def build_request(session: Session, job_id: str) -> tuple[NarrationRequest, Resu
         repeat=session.repeat,
         n_units=len(units),
         n_unknown=len(session.selected) - len(units),
+        held_out=bool(session.held_out),
     )
     return request, result
 
@@ -103,6 +105,8 @@ def grown(result: Result, event: Event) -> Result:
         return replace(
             result, cosine=event.cosine.unpack(), mean_cosine=event.mean_cosine, prior_cosine=event.prior_cosine
         )
+    if isinstance(event, Judged):
+        return replace(result, evidence=event.evidence, problem=event.problem)
     if isinstance(event, Done):
         return replace(result, finished=True)
     return result

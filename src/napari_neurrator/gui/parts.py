@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import (
     QAbstractButton,
     QFrame,
+    QGraphicsOpacityEffect,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -79,6 +80,18 @@ def badge(label: QLabel, words: str, kind: str) -> None:
         f"QLabel {{ background: {back}; color: {front}; border-radius: 4px; padding: 3px 7px; font-weight: bold; }}"
     )
     label.setVisible(bool(words))
+
+
+def grey(label: QLabel, on: bool) -> None:
+    """Let a label's words fade towards the background, whatever the theme, or stand out again."""
+    if on == (label.graphicsEffect() is not None):
+        return
+    if not on:
+        label.setGraphicsEffect(None)
+        return
+    effect = QGraphicsOpacityEffect(label)
+    effect.setOpacity(0.6)
+    label.setGraphicsEffect(effect)
 
 
 def heading(words: str) -> QLabel:

@@ -10,6 +10,7 @@ import pandas as pd
 from psygnal import Signal, SignalGroupDescriptor
 
 from ..errors import NeurratorError
+from ..evaluation.evidence import Evidence
 
 UnitId = int | str
 Units = tuple[UnitId, ...]
@@ -77,6 +78,15 @@ class Result:
     cosine: np.ndarray | None = None
     mean_cosine: float | None = None
     prior_cosine: float | None = None
+    held_out: bool = False
+    evidence: Evidence | None = None
+    problem: str = ""
+    """Why there is no evidence, where there is none."""
+
+    @property
+    def greyed(self) -> bool:
+        """Whether the sentence is not more than chance."""
+        return self.evidence is not None and not self.evidence.better
 
 
 class Moments:
@@ -279,6 +289,20 @@ class Session:
         if moment is None or not self.selected or self.decoder is None:
             return None
         return ResultKey(self.decoder_folder, self.prompt.strip(), moment, self.selected)
+
+    def tested_so_far(self) -> tuple[int, int]:
+        """Return how many sentences of the units, decoder and prompt of the present result were put to the test, and how many are more than chance."""
+        if self.result is None:
+            return 0, 0
+        now = self.result.key
+        same = [
+            result.evidence.better
+            for key, result in self.results.items()
+            if (key.units, key.decoder, key.prompt) == (now.units, now.decoder, now.prompt)
+            and result.held_out
+            and result.evidence is not None
+        ]
+        return len(same), sum(same)
 
     # -- writing ---------------------------------------------------------------------------------------------------------------------
     def open(

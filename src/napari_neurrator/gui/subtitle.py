@@ -1,4 +1,4 @@
-"""The sentence on the frame, as a film shows it: white words on a dark bar along the bottom, wrapped, never cut."""
+"""The sentence on the frame, as a film shows it: white words on a dark bar along the bottom, wrapped, never cut; grey where it is not more than chance."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +9,7 @@ import numpy as np
 from . import layer_styles as styles
 from .compat import PIXELS_PER_POINT
 from .layout import Box
+from .state import Result
 
 CHARACTERS = 46
 """About how many characters stand on one line."""
@@ -59,7 +60,17 @@ def corners(box: Box) -> np.ndarray:
     return np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]])
 
 
-def show(layer: Any, text: str, frame: Box, width_of: Callable[[str, float], float]) -> None:
+def words_of(result: Result | None) -> tuple[str, str]:
+    """Return what stands on the frame, and its colour: a sentence that is not more than chance says so before anything else."""
+    if result is None or not result.text.strip():
+        return "", styles.SAID
+    if not result.greyed:
+        return result.text, styles.SAID
+    assert result.evidence is not None
+    return f"{result.evidence.verdict}: {result.text}", styles.SAID_BY_CHANCE
+
+
+def show(layer: Any, text: str, colour: str, frame: Box, width_of: Callable[[str, float], float]) -> None:
     """Write `text` into the shapes layer, or empty it."""
     if not text.strip():
         if layer.nshapes:
@@ -68,13 +79,15 @@ def show(layer: Any, text: str, frame: Box, width_of: Callable[[str, float], flo
     lines, points, box = typeset(text, frame, width_of)
     words = "\n".join(lines)
     polygon = corners(box)
-    if layer.nshapes == 1 and np.array_equal(layer.data[0], polygon) and layer.text.size == points:
+    text_is = layer.metadata.get("colour"), layer.text.size
+    if layer.nshapes == 1 and np.array_equal(layer.data[0], polygon) and text_is == (colour, points):
         layer.text.string = [words]
         layer.refresh_text()
         return
     layer.data = []
     layer.add(polygon, shape_type="polygon", face_color=[styles.SENTENCE_BOX], edge_color="transparent")
     layer.selected_data = set()
-    layer.text = {"string": [words], "size": points, "scaling": True, "color": "white", "anchor": "center"}
+    layer.text = {"string": [words], "size": points, "scaling": True, "color": colour, "anchor": "center"}
+    layer.metadata = {**layer.metadata, "colour": colour}
     if not layer.visible:
         layer.visible = True
