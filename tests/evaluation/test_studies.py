@@ -6,10 +6,6 @@ import numpy as np
 import pytest
 
 from napari_neurrator.errors import NeurratorError
-from napari_neurrator.evaluation.config import EvaluateConfig
-from napari_neurrator.evaluation.material import gather
-from napari_neurrator.evaluation.measure import measure_evidence
-from napari_neurrator.evaluation.nulls import unrelated_frames
 from napari_neurrator.evaluation.studies.config import (
     AxesStudy,
     ClassifierStudy,
@@ -96,24 +92,6 @@ def test_sentences_of_groups_that_are_alike_cannot_be_told_apart(small_sample, s
     assert len(found["null"]) == 19
     assert 0 <= found["accuracy"] <= 1
     assert found["p"] >= 0.05
-
-
-def test_evidence_is_measured_on_unrelated_frames(small_sample, small_decoder):
-    material = gather(
-        EvaluateConfig(recording=str(small_sample), decoder=str(small_decoder), moments=80), lambda *a: None
-    )
-    decoder, frame = material.stored.decoder, material.course.frame
-    table = measure_evidence(decoder, material.windows, frame, material.pool, [1, 10, 80], material.near, draws=2)
-    assert table.sizes == [1, 10, 80]
-    decoded = decoder.predict(material.windows, material.unit_ids)
-    cosine = material.pool.similarities(decoded)[0]
-    prior = material.pool.similarities(material.pool.prior[None])[0][0]
-    rows = np.arange(len(frame))
-    true = [table.judge(cosine[row, frame[row]], prior[frame[row]], 80).better for row in rows]
-    match = unrelated_frames(material.pool.picture, 1, np.random.default_rng(0), material.near)[0]
-    other = [table.judge(cosine[row, match[frame[row]]], prior[match[frame[row]]], 80).better for row in rows]
-    assert np.mean(true) > 0.9
-    assert np.mean(other) < 0.15
 
 
 @pytest.mark.parametrize(
