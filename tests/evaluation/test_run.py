@@ -40,7 +40,7 @@ def document(folder):
 
 def test_the_report_is_strict_json_with_every_size(document):
     assert [one["size"] for one in document["sizes"]] == [1, 10, 80]
-    assert [one["draws"] for one in document["sizes"]] == [6, 3, 1]
+    assert [one["draws"] for one in document["sizes"]] == [15, 3, 1]
     for one in document["sizes"]:
         for name in ("label_accuracy", "patch_cosine", "two_way", "retrieval_top1", "bleu", "rouge_l"):
             assert one[name] == pytest.approx(np.mean(one["by_draw"][name]))
@@ -80,7 +80,8 @@ def test_the_page_needs_nothing_from_outside(folder):
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert not re.search(r"<(script|link|iframe|object)\b|@import", page)
     assert "simulated data" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 6
+    assert len(set(re.findall(r'\bid="([^"]+)"', page))) == len(re.findall(r'\bid="([^"]+)"', page))
 
 
 def test_a_second_run_decodes_nothing_again(folder, small_sample, small_decoder, monkeypatch, document):

@@ -9,6 +9,9 @@ def evaluate(
     recording: Annotated[str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")],
     decoder: Annotated[str, typer.Option(help="Folder of a decoder that 'neurrator fit' wrote.")],
     out: Annotated[str, typer.Option(help="Folder to write report.html and report.json to.")],
+    presentations: Annotated[
+        str | None, typer.Option(help="What was shown when, as in the fit; the decoder's own by default.")
+    ] = None,
     units: Annotated[
         str | None, typer.Option(help="Query on the units table; the decoder's own units by default.")
     ] = None,
@@ -40,7 +43,7 @@ def evaluate(
     from .progress import progress_bars, show_sample_being_made
 
     config = validated(
-        EvaluateConfig, recording=recording, decoder=decoder, stimulus=stimulus, frames=frames, units=units, sizes=sizes, draws=draws,
+        EvaluateConfig, recording=recording, presentations=presentations, decoder=decoder, stimulus=stimulus, frames=frames, units=units, sizes=sizes, draws=draws,
         moments=moments, narrated=narrated, captions=captions, labels=labels, sentence_model=sentence_model or None, prompt=prompt,
         n_permutations=permutations, seed=seed,
     )  # fmt: skip

@@ -11,6 +11,7 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     recording: str
+    presentations: str | None = Field(default=None, description="as in the fit; the decoder's own by default")
     decoder: str = Field(description="folder of a decoder")
     stimulus: str | None = Field(
         default=None, description="another stimulus of the recording than the decoder's own: all of it is unseen"
@@ -24,7 +25,7 @@ class EvaluateConfig(BaseModel):
         default=10,
         ge=1,
         le=1000,
-        description="random subsets of each size; twice as many below five units, which differ most, and a third as many above half of the units, which share most",
+        description="random subsets of each size; five times as many below five units, which differ most, and a third as many above half of the units, which share most",
     )
     moments: int = Field(
         default=900,

@@ -1,6 +1,9 @@
-"""Figures of a report, as SVG that a page can hold."""
+"""Figures of a report, as SVG that a page can hold. Colours are CSS variables of the page, so that figures follow its light or dark scheme."""
 
+import html
 import io
+import re
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +19,13 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, PURPLE, RED, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#666666",
 )  # fmt: skip
-CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, "#000000")
+INK, PAPER, STRIP = "#1b1b1b", "#fefefe", "#c4c4c4"
+# The page's CSS variables.
+_VARIABLES = {
+    INK: "ink", PAPER: "paper", STRIP: "strip", GREY: "quiet", BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple", RED: "red",
+    SKY: "sky",
+}  # fmt: skip
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, INK)
 _STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -28,29 +37,48 @@ _STYLE: Any = {
     "axes.linewidth": 0.8,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "svg.fonttype": "path",
     "svg.hashsalt": "neurrator",
 }
 
 
-def svg(figure: Figure) -> str:
-    """Return a figure as an ``<svg>`` element."""
-    stream = io.StringIO()
+def panels(number: int, width: float = 4.9, height: float = 3.0) -> list[Axes]:
+    """Return the axes of `number` figures of one panel each: the page sets them side by side, or below each other where it is narrow."""
     with matplotlib.rc_context(_STYLE):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    text = stream.getvalue()
-    return text[text.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
+        axes = [Figure(figsize=(width, height), layout="constrained").add_subplot() for _ in range(number)]
+    for one in axes:
+        one.figure.set_facecolor("none")
+        one.set_facecolor("none")
+    return axes
 
 
-def panels(number: int, width: float = 4.9, height: float = 3.0) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `number` panels, two beside each other."""
-    columns = min(number, 2)
-    rows = -(-number // columns)
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-        figure.set_facecolor("none")
-        axes = [figure.add_subplot(rows, columns, place + 1) for place in range(number)]
-    return figure, axes
+def svg(panels: Sequence[Axes], label: str) -> str:
+    """Return panels as ``<svg>`` elements in a ``<div>``; `label` says to those who cannot see them what they show."""
+    parts = []
+    for number, axes in enumerate(panels):
+        stream = io.StringIO()
+        figure = axes.get_figure(root=True)
+        assert isinstance(figure, Figure)
+        with matplotlib.rc_context(_STYLE):
+            figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+        text = stream.getvalue()
+        text = text[text.index("<svg") :]
+        # One page holds many of these: names of parts must not meet, and only those that are referred to are needed.
+        mark = f"f{zlib.crc32(text.encode()):08x}{number}-"
+        text = re.sub(r'<g id="[^"]*">', "<g>", text)
+        text = re.sub(r'\bid="', f'id="{mark}', text)
+        text = re.sub(r"(href=\"#|url\(#)", rf"\g<1>{mark}", text)
+        for colour, name in _VARIABLES.items():
+            text = re.sub(colour, f"var(--{name}, {colour})", text, flags=re.IGNORECASE)
+        name = html.escape(f"{label}: {axes.get_title(loc='left') or axes.get_xlabel()}", quote=True)
+        parts.append(text.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1))
+    return f'<div class="panels">{"".join(parts)}</div>'
 
 
 def against_size(
@@ -63,6 +91,7 @@ def against_size(
     color: str = BLUE,
     dots: bool = True,
     null: tuple[str, Sequence[float]] | None = None,
+    label: str | None = None,
 ) -> None:
     """Draw a score against the number of units.
 
@@ -86,6 +115,8 @@ def against_size(
         Whether single subsets are drawn.
     null : tuple of str and sequence, optional
         Name and mean of a null, for each size.
+    label : str, optional
+        Name of the curve in a legend.
     """
     with matplotlib.rc_context(_STYLE):
         mean = [float(np.mean(values)) for values in by_draw]
@@ -100,7 +131,7 @@ def against_size(
         if dots:
             for size, values in zip(sizes, by_draw, strict=True):
                 axes.plot([size] * len(values), values, "o", ms=3, mfc=color, mec="none", alpha=0.45)
-        axes.plot(sizes, mean, "-o", color=color, lw=1.6, ms=4.5, mec="white", mew=0.7)
+        axes.plot(sizes, mean, "-o", color=color, lw=1.6, ms=4.5, mec=PAPER, mew=0.7, label=label)
         if null is not None:
             axes.plot(sizes, null[1], color=GREY, lw=1.1, ls=(0, (1, 1.5)))
             lines = {**lines, null[0]: float(null[1][-1])}
@@ -153,7 +184,7 @@ def null_histogram(axes: Axes, null: Sequence[float], observed: float, title: st
     """Draw the distribution of a score under a null, and where the observed one lies."""
     with matplotlib.rc_context(_STYLE):
         bins = min(30, max(5, int(np.sqrt(len(null)) * 1.5)))
-        axes.hist(null, bins=bins, color="#BBBBBB", edgecolor="white", lw=0.4)
+        axes.hist(null, bins=bins, color=STRIP, edgecolor=PAPER, lw=0.4)
         axes.axvline(observed, color=RED, lw=1.8)
         axes.margins(x=0.06)
         top = axes.get_ylim()[1]
@@ -181,9 +212,7 @@ def bars_with_dots(
         for place, (values, null) in enumerate(zip(by_draw, nulls, strict=True)):
             if len(null):
                 low, high = np.quantile(null, [0.025, 0.975])
-                axes.add_patch(
-                    matplotlib.patches.Rectangle((place - 0.32, low), 0.64, high - low, color="#CCCCCC", lw=0)
-                )
+                axes.add_patch(matplotlib.patches.Rectangle((place - 0.32, low), 0.64, high - low, color=STRIP, lw=0))
             spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
             color = CYCLE[place % len(CYCLE)]
             axes.plot(place + spread, values, "o", ms=3.2, mfc=color, mec="none", alpha=0.55)

@@ -139,7 +139,7 @@ def gather(config: EvaluateConfig, on_progress: OnProgress) -> Material:
     on_progress("opening the recording", 0, 1)
     stored = StoredDecoder.load(config.decoder)
     info = stored.info
-    recording = open_recording(config.recording)
+    recording = open_recording(config.recording, presentations=config.presentations or info.config.presentations)
     if recording.name != info.recording:
         raise NeurratorError(
             f"The decoder in {config.decoder} was fitted on the recording {info.recording!r}, and this one is {recording.name!r}: fit a decoder on it."

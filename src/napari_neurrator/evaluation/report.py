@@ -26,7 +26,10 @@ class Null(BaseModel):
 
 
 class SizeResult(BaseModel):
-    """All scores of one population size; the values of each draw are in `by_draw`."""
+    """All scores of one population size, as fields by name; the values of each subset are in `by_draw`.
+
+    `above_prior` is the mean gain over the mean grid at the same moments, with its interval in `above_prior_ci`.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -34,6 +37,8 @@ class SizeResult(BaseModel):
     draws: int
     by_draw: dict[str, list[float]]
     ci: dict[str, tuple[float, float] | None]
+    above_prior: dict[str, float]
+    above_prior_ci: dict[str, tuple[float, float] | None]
     p: dict[str, float | None]
     p_holm: dict[str, float | None]
     nulls: dict[str, dict[str, Null]]
@@ -61,10 +66,12 @@ class Report(BaseModel):
 
     format: int = FORMAT
     title: str
+    headlines: list[str] = []
     simulated: bool
     recording: str
     stimulus: str
     decoder_kind: str
+    decoder_stimulus: str
     profile: str
     split: str
     n: int
@@ -75,8 +82,10 @@ class Report(BaseModel):
     repeats: int
     resampled: str
     main_null: str
+    smallest_p: float
     references: str
     label: str
+    label_name: str
     chance: dict[str, float]
     sizes: list[SizeResult]
     ceiling: dict[str, float]

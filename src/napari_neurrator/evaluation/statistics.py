@@ -40,7 +40,12 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 
 
 def interval(
-    scores: np.ndarray, blocks: np.ndarray, rng: np.random.Generator, level: float = 0.95, n: int = 2000
+    scores: np.ndarray,
+    blocks: np.ndarray,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    n: int = 2000,
+    share: bool = False,
 ) -> tuple[float, float] | None:
     """Return a confidence interval of a mean score by resampling whole blocks.
 
@@ -57,6 +62,9 @@ def interval(
         Coverage.
     n : int
         Resamples.
+    share : bool
+        Whether scores say right or wrong. Where all moments are one of them, resampling would find no spread: then the interval is the
+        exact binomial one over blocks.
 
     Returns
     -------
@@ -69,6 +77,9 @@ def interval(
     sums = np.stack([np.bincount(of, weights=row, minlength=len(names)) for row in scores])
     if len(names) < 3:
         return None
+    if share and scores.min() == scores.max() and scores.flat[0] in (0.0, 1.0):
+        found = stats.binomtest(len(names) * int(scores.flat[0]), len(names)).proportion_ci(level)
+        return float(found.low), float(found.high)
     if len(names) < FEW_BLOCKS:
         means = sums.mean(0) / count
         middle, half = sums.sum() / (len(scores) * count.sum()), stats.t.ppf(0.5 + level / 2, len(names) - 1)

@@ -37,6 +37,10 @@ EXPLAINED = {
 }
 
 
+# Scores that are shares of moments, each right or wrong.
+SHARES = ("label_accuracy", "retrieval_top1", "retrieval_top5")
+
+
 @dataclass(eq=False)
 class Judge:
     """What sentences and grids are judged by.
@@ -69,6 +73,11 @@ class Judge:
         """Whether frames have more than one reference, so that mean and best differ."""
         return any(len(some) > 1 for some in self.references)
 
+    @property
+    def top_five(self) -> bool:
+        """Whether there are enough pictures for the first five of them to say something."""
+        return self.material.pool.n_pictures > 10
+
     def of_grids(self, patch: np.ndarray, centred: np.ndarray) -> dict[str, np.ndarray]:
         """Return the tables (moment, frame) of the scores of grids."""
         picture = self.material.pool.picture
@@ -77,7 +86,7 @@ class Judge:
             "two_way": two_way(centred, picture),
             "retrieval_top1": retrieval(centred, picture, 1),
         }
-        if self.material.pool.n_pictures > 10:
+        if self.top_five:
             tables["retrieval_top5"] = retrieval(centred, picture, 5)
         return tables
 
@@ -99,3 +108,8 @@ class Judge:
     def tables(self, drawn: Draw) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return the tables of a draw: of grids, over all moments, and of sentences, over the narrated ones."""
         return self.of_grids(drawn.patch, drawn.centred), self.of_texts(drawn.texts)
+
+    def prior_tables(self, sentence: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return the tables of the mean grid and of the `sentence` that is said of it, (1, frame) each."""
+        pool = self.material.pool
+        return self.of_grids(*pool.similarities(pool.prior[None])), self.of_texts([sentence])

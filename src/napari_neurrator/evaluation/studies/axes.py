@@ -14,21 +14,19 @@ from scipy.stats import spearmanr
 from ...errors import NeurratorError
 from ...vision.tower import VisionTower
 from ..figures import bars_with_dots, panels, svg
+from ..html import p_text
 from ..material import OnProgress
-from ..page import p_text
 from ..statistics import benjamini_hochberg, correlation_interval, p_value
 from .config import AxesStudy
-from .report import Section
+from .report import Outcome, Section
 from .sets import StudySession
 
 # Length of the difference of two phrases' unit-length embeddings that is no axis.
 _SAME = 1e-3
 
 
-def study_axes(
-    config: AxesStudy, sessions: list[StudySession], warnings: list[str], progress: OnProgress
-) -> tuple[str, str, list[Section], dict[str, Any]]:
-    """Return title, summary, sections and findings."""
+def study_axes(config: AxesStudy, sessions: list[StudySession], warnings: list[str], progress: OnProgress) -> Outcome:
+    """Return what the study found."""
     findings: dict[str, Any] = {}
     sections = []
     for session in sessions:
@@ -80,7 +78,8 @@ def study_axes(
         "first averaged over patches. The score is the correlation, over moments, of this reading of the decoded grid with that of the true frame's grid; p-values come from the "
         "main null, adjusted by Benjamini and Hochberg's method. “Agrees with CLIP” is the rank correlation, over true frames, of the reading with CLIP's own embedding of the picture: an axis with a low one says little."
     )
-    return "Concept axes between phrases", summary, sections, findings
+    headlines = [_headline(name, config, found) for name, found in findings.items()]
+    return Outcome("Concept axes between phrases", summary, headlines, sections, findings)
 
 
 @torch.inference_mode()
@@ -121,8 +120,21 @@ def _axis(
     }
 
 
+def _headline(name: str, config: AxesStudy, found: dict[str, Any]) -> str:
+    parts = []
+    for place, (start, end) in enumerate(config.axes):
+        tests = [group[place] for group in found.values()]
+        beating = [group for group, one in zip(found, tests, strict=True) if one["p_adjusted"] <= 0.05]
+        best = max(tests, key=lambda one: one["correlation"])
+        parts.append(
+            f"“{start}” → “{end}”: r up to {best['correlation']:.2f}, more than chance for {', '.join(beating) or 'none'} "
+            f"(the axis itself agrees with CLIP by {best['agrees_with_clip']:.2f})"
+        )
+    return f"{name}: " + "; ".join(parts) + "."
+
+
 def _section(config: AxesStudy, session: str, found: dict[str, Any]) -> Section:
-    figure, axes = panels(len(config.axes), height=2.6)
+    axes = panels(len(config.axes), height=2.6)
     for place, panel in enumerate(axes):
         pair = config.axes[place]
         bars_with_dots(
@@ -132,7 +144,7 @@ def _section(config: AxesStudy, session: str, found: dict[str, Any]) -> Section:
         panel.set_ylabel("correlation with the true frame")
     return Section(
         title=session,
-        svg=svg(figure),
+        svg=svg(axes, "Correlation along the axis"),
         caption="Marks: the correlation of decoded and true frames along the axis. Grey: the middle 95 % of the null.",
         head=["units", "from", "to", "correlation", "95 % interval", "p (adjusted)", "agrees with CLIP"],
         rows=[

@@ -9,19 +9,19 @@ import numpy as np
 
 from ...errors import NeurratorError
 from ..figures import null_histogram, panels, svg
+from ..html import p_text, percent
 from ..material import OnProgress
 from ..nulls import matched_units
-from ..page import p_text
 from ..statistics import p_value
 from .config import ClassifierStudy
-from .report import Section
+from .report import Outcome, Section
 from .sets import StudySession
 
 
 def study_classifier(
     config: ClassifierStudy, sessions: list[StudySession], warnings: list[str], progress: OnProgress
-) -> tuple[str, str, list[Section], dict[str, Any]]:
-    """Return title, summary, sections and findings."""
+) -> Outcome:
+    """Return what the study found."""
     findings: dict[str, Any] = {}
     sections = []
     for session in sessions:
@@ -60,13 +60,13 @@ def study_classifier(
             "chance": 1 / len(names),
             "p": p,
         }
-        figure, axes = panels(1)
+        axes = panels(1)
         null_histogram(axes[0], null, accuracy, "accuracy of sets and frames not trained on", "groups dealt anew")
         sections.append(
             Section(
                 title=session.name,
                 text=f"Accuracy {accuracy:.3f} of {len(names)} groups ({', '.join(names)}), sets of {size} units; {p_text(p)} against {len(null)} dealings.",
-                svg=svg(figure),
+                svg=svg(axes, "Accuracy under the null"),
                 caption="Grey: the same with the units' groups dealt out at random.",
                 head=["group", "units", "share named right"],
                 rows=[[name, str(len(units[name])), f"{by_class[name]:.3f}"] for name in names],
@@ -76,7 +76,13 @@ def study_classifier(
         f"Sets of units of each {config.column.replace('_', ' ')} narrated held-out moments. A classifier (TF-IDF of words and word pairs, logistic regression) was trained on sentences of "
         "half of the units of each group at some stretches of film, and tested on sentences of the other half at other stretches, so it can lean neither on frames nor on units."
     )
-    return f"Telling {config.column.replace('_', ' ')}s by their sentences", summary, sections, findings
+    headlines = [
+        f"{name}: the {config.column.replace('_', ' ')} is told from one sentence in {percent(found['accuracy'])} of cases (by luck {percent(found['chance'])}); "
+        f"this is {'more' if found['p'] <= 0.05 else 'not more'} than when units' groups are dealt out at random ({p_text(found['p'])}, {len(found['null'])} dealings)."
+        for name, found in findings.items()
+    ]
+    title = f"Telling {config.column.replace('_', ' ')}s by their sentences"
+    return Outcome(title, summary, headlines, sections, findings)
 
 
 def _accuracy(

@@ -6,22 +6,23 @@ import numpy as np
 
 from ..config import default_sizes
 from ..figures import CYCLE, GREY, against_size, bars_with_dots, panels, svg
+from ..html import number, p_text
 from ..material import OnProgress
 from ..nulls import matched_units
-from ..page import number, p_text
 from ..scores import truth
 from ..statistics import benjamini_hochberg, interval, p_value, two_sided_p
 from .config import GroupsStudy
-from .report import Section
+from .report import Outcome, Section
 from .sets import SCORES, StudySession
 
+ALPHA = 0.05
 _NAMES = {"two_way": "two-way identification", "patch_cosine": "patch cosine"}
 
 
 def study_groups(
     config: GroupsStudy, sessions: list[StudySession], warnings: list[str], progress: OnProgress
-) -> tuple[str, str, list[Section], dict[str, Any]]:
-    """Return title, summary, sections and findings."""
+) -> Outcome:
+    """Return what the study found."""
     found: dict[str, dict[str, Any]] = {}
     for session in sessions:
         groups = session.groups(config.column, config.groups, config.min_units)
@@ -38,7 +39,7 @@ def study_groups(
     pooled = _pooled(found)
     for name in config.control:
         for session_name, results in found.items():
-            if name in results and results[name]["curve"][-1]["p_adjusted"]["two_way"] <= 0.05:
+            if name in results and results[name]["curve"][-1]["p_adjusted"]["two_way"] <= ALPHA:
                 warnings.append(
                     f"The control {name} beats its null in {session_name}: look for a leak before believing the other groups."
                 )
@@ -51,7 +52,24 @@ def study_groups(
     sections = [*_curves_section(config, found), *_contrast_section(config, found)]
     if len(sessions) > 1:
         sections.append(_pooled_section(config, pooled))
-    return title, summary, sections, {"sessions": found, "pooled": pooled}
+    headlines = [_headline(config, name, groups) for name, groups in found.items()]
+    return Outcome(title, summary, headlines, sections, {"sessions": found, "pooled": pooled})
+
+
+def _headline(config: GroupsStudy, session: str, groups: dict[str, Any]) -> str:
+    """Say from how many units on each group beats its null, controls apart."""
+    parts = []
+    for name, group in groups.items():
+        size = None
+        for row in reversed(group["curve"]):
+            if row["p_adjusted"]["two_way"] > ALPHA:
+                break
+            size = row["size"]
+        whole = f"two-way {number(group['matched']['observed']['two_way'])} with all {group['n_units']}"
+        beats = f"beats its null from {size} unit{'s' * (size > 1)} on" if size else "does not beat its null"
+        role = " (control)" if name in config.control else ""
+        parts.append(f"{name}{role} {beats} ({whole})")
+    return f"{session}: " + "; ".join(parts) + "."
 
 
 def _curve(config: GroupsStudy, session: StudySession, units: list) -> list[dict[str, Any]]:
@@ -125,7 +143,7 @@ def _pooled(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _curves_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> list[Section]:
     sections = []
     for session, groups in found.items():
-        figure, axes = panels(len(SCORES), width=4.4, height=3.2)
+        axes = panels(len(SCORES), width=4.4, height=3.2)
         for one, score in zip(axes, SCORES, strict=True):
             for place, (name, group) in enumerate(groups.items()):
                 curve = group["curve"]
@@ -150,7 +168,7 @@ def _curves_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> li
         sections.append(
             Section(
                 title=f"Fidelity against the number of units: {session}",
-                svg=svg(figure),
+                svg=svg(axes, "Fidelity against the number of units"),
                 caption="Lines are means of random subsets, bands their 95 % intervals; grey: control groups.",
                 head=head,
                 rows=rows,
@@ -197,7 +215,7 @@ def _with_interval(row: dict[str, Any], score: str) -> str:
 def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> list[Section]:
     sections = []
     for session, groups in found.items():
-        figure, axes = panels(len(SCORES), width=4.4, height=2.8)
+        axes = panels(len(SCORES), width=4.4, height=2.8)
         for one, score in zip(axes, SCORES, strict=True):
             bars_with_dots(
                 one, list(groups), [[group["matched"]["observed"][score]] for group in groups.values()],
@@ -219,7 +237,7 @@ def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> 
         sections.append(
             Section(
                 title=f"Against as many random units: {session}",
-                svg=svg(figure),
+                svg=svg(axes, "Groups against as many random units"),
                 caption=f"Marks: all units of the group. Grey: the middle 95 % of {config.null_draws} random sets of as many units of the same session.",
                 head=[
                     config.column,

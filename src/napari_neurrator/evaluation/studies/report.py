@@ -1,12 +1,30 @@
 """The report of a study: sections of words, tables and figures on a page, and everything in JSON."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..page import render
+from ..html import render
 from ..report import FORMAT, strict
+
+
+class Shot(BaseModel):
+    """A frame with what was said of it.
+
+    Attributes
+    ----------
+    title, text : str
+        The sentence, and small print under it.
+    picture : str
+        Data address of the frame; not written to JSON.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    text: str
+    picture: str = Field(default="", exclude=True)
 
 
 class Section(BaseModel):
@@ -16,22 +34,35 @@ class Section(BaseModel):
     ----------
     title, text : str
         Heading and words.
-    head, rows
-        A table, if any; cells are written as they are.
     svg : str
-        A figure, if any; not written to JSON.
+        A figure, if any, as `figures.svg` gives it; not written to JSON.
     caption : str
         Under the figure.
+    head, rows
+        A table, if any; cells are written as they are.
+    shots : list of Shot
+        Frames and sentences.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     title: str
     text: str = ""
-    head: list[str] = []
-    rows: list[list[str]] = []
     svg: str = Field(default="", exclude=True)
     caption: str = ""
+    head: list[str] = []
+    rows: list[list[str]] = []
+    shots: list[Shot] = []
+
+
+class Outcome(NamedTuple):
+    """What the work of a study hands back: title, what was done, what came out in a few sentences, sections, and all numbers."""
+
+    title: str
+    summary: str
+    headlines: list[str]
+    sections: list[Section]
+    findings: dict[str, Any]
 
 
 class StudyReport(BaseModel):
@@ -43,6 +74,7 @@ class StudyReport(BaseModel):
     kind: str
     title: str
     simulated: bool
+    headlines: list[str]
     summary: str
     sections: list[Section]
     findings: dict[str, Any]
@@ -52,23 +84,34 @@ class StudyReport(BaseModel):
     seconds: float
 
 
-_BODY = """{% extends "page" %}{% block body %}<p>{{ summary }}</p>
+_BODY = """{% extends "page" %}{% from "table" import table %}{% block body %}
+<div class="verdict">{% for one in headlines %}<p class="lead">{{ one }}</p>{% endfor %}</div><p>{{ summary }}</p>
 {% for one in sections %}<h2>{{ one.title }}</h2>{% if one.text %}<p>{{ one.text }}</p>{% endif %}
 {% if one.svg %}<figure>{{ one.svg | safe }}<figcaption>{{ one.caption }}</figcaption></figure>{% endif %}
-{% if one.rows %}<div class="wide"><table><thead><tr>{% for cell in one.head %}<th>{{ cell }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in one.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>{% endif %}{% endfor %}
+{% if one.rows %}{{ table(one.head, one.cells) }}{% endif %}
+{% if one.shots %}<div class="examples">{% for shot in one.shots %}<div class="example"><img alt="" src="{{ shot.picture }}"><div><q>{{ shot.title }}</q><p class="note">{{ shot.text }}</p></div></div>{% endfor %}</div>{% endif %}{% endfor %}
 {% endblock %}"""
 
 
 def study_page(report: StudyReport) -> str:
     """Return the page of a study."""
+    sections = [{**dict(one), "cells": [[_cell(cell) for cell in row] for row in one.rows]} for one in report.sections]
     return render(
         _BODY,
         title=report.title,
         simulated=report.simulated,
+        headlines=report.headlines,
         summary=report.summary,
-        sections=report.sections,
+        sections=sections,
         warnings=report.warnings,
         config=json.dumps(strict({"study": report.config, "versions": report.versions}), indent=1, ensure_ascii=False),
         foot=f"Made by napari-neurrator {report.versions['napari-neurrator']} in {report.seconds:.0f} s.",
     )
+
+
+def _cell(text: str) -> tuple[str, str, str]:
+    """Put an interval in small print below its number, and let a list of words wrap."""
+    if text.endswith("]") and " [" in text:
+        value, _, bounds = text.partition(" [")
+        return value, f"[{bounds}", ""
+    return text, "", "words" if len(text) > 24 else ""

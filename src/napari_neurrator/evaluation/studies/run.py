@@ -1,19 +1,17 @@
-"""Run a study: gather its sessions, do its work, write its report."""
+"""Run a study: fit or find its decoders, gather its sessions, do its work, write its report."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ...errors import NeurratorError
 from ..material import OnProgress, gather
 from ..report import report_folder, write_json, write_text
-from ..run import library_versions
-from .config import AxesStudy, ClassifierStudy, GroupsStudy, StabilityStudy, StudyConfig
-from .report import Section, StudyReport, study_page
+from ..versions import library_versions
+from .config import AxesStudy, ClassifierStudy, GroupsStudy, MoviesStudy, StabilityStudy, StudyConfig, UnseenStudy
+from .decoders import decoder_of
+from .report import Outcome, StudyReport, study_page
 from .sets import StudySession
-
-Result = tuple[str, str, list[Section], dict[str, Any]]
 
 
 def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | None = None) -> StudyReport:
@@ -24,7 +22,7 @@ def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | No
     config : StudyConfig
         One of the kinds of `studies.config`.
     out : path-like
-        Folder of the report; what was worked out before is read from its ``cache``.
+        Folder of the report; what was worked out before is read from its ``cache``, and decoders from its ``decoders``.
     on_progress : callable, optional
         Called with (stage, done, total); may raise `Stopped`.
 
@@ -36,26 +34,36 @@ def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | No
     began = time.monotonic()
     progress = on_progress or (lambda stage, done, total: None)
     folder = report_folder(out)
-    warnings: list[str] = []
-    sessions = [
-        StudySession(one.name or f"session {number + 1}", gather(config.evaluation(one), progress), folder / "cache")
-        for number, one in enumerate(config.sessions)
-    ]
-    if len({session.name for session in sessions}) < len(sessions):
+    names = [one.name or f"session {number + 1}" for number, one in enumerate(config.sessions)]
+    if len(set(names)) < len(names):
         raise NeurratorError("Two sessions of the study have the same name: name them differently.")
-    title, summary, sections, findings = _worker(config)(config, sessions, warnings, progress)
+    if isinstance(config, MoviesStudy) and config.parts is not None:
+        from .parts import fit_on_parts
+
+        config = fit_on_parts(config, folder)
+    sessions = [
+        StudySession(name, gather(config.evaluation(one, decoder_of(one, folder, progress)), progress), folder)
+        for name, one in zip(names, config.sessions, strict=True)
+    ]
+    warnings: list[str] = []
+    outcome = _worker(config)(config, sessions, warnings, progress)
     simulated = any(session.material.recording.simulated for session in sessions)
+    headlines = outcome.headlines
     if simulated:
-        summary += " The data were simulated by a program: nothing here says anything about a brain."
+        headlines = [
+            *headlines,
+            "The data were simulated by a program: nothing here says anything about a brain.",
+        ]
     for session in sessions:
         warnings += [f"{session.name}: {one}" for one in session.material.recording.warnings]
     report = StudyReport(
         kind=config.kind,
-        title=title,
+        title=outcome.title,
         simulated=simulated,
-        summary=summary,
-        sections=sections,
-        findings=findings,
+        headlines=headlines,
+        summary=outcome.summary,
+        sections=outcome.sections,
+        findings=outcome.findings,
         warnings=warnings,
         config=config.model_dump(),
         versions=library_versions(),
@@ -66,7 +74,8 @@ def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | No
     return report
 
 
-def _worker(config: StudyConfig) -> Callable[..., Result]:
+def _worker(config: StudyConfig) -> Callable[..., Outcome]:
+    """Return what does the work of a kind of study; imported here, for some bring large libraries."""
     if isinstance(config, GroupsStudy):
         from .groups import study_groups
 
@@ -79,7 +88,15 @@ def _worker(config: StudyConfig) -> Callable[..., Result]:
         from .stability import study_stability
 
         return study_stability
-    assert isinstance(config, AxesStudy)
-    from .axes import study_axes
+    if isinstance(config, AxesStudy):
+        from .axes import study_axes
 
-    return study_axes
+        return study_axes
+    if isinstance(config, UnseenStudy):
+        from .unseen import study_unseen
+
+        return study_unseen
+    assert isinstance(config, MoviesStudy)
+    from .movies import study_movies
+
+    return study_movies

@@ -1,7 +1,7 @@
 """Sets of units of a session, and what they score; worked out once."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -28,14 +28,18 @@ class StudySession:
         What it is called in the report.
     material : Material
         Decoder, moments, frames.
-    cache : pathlib.Path
-        Where scores of sets are kept.
+    folder : pathlib.Path
+        Of the study's report.
     """
 
     name: str
     material: Material
-    cache: Path
-    _tables: dict = field(default_factory=dict)
+    folder: Path
+
+    @property
+    def cache(self) -> Path:
+        """Where scores of sets are kept."""
+        return self.folder / "cache"
 
     def groups(self, column: str, wanted: list[str] | None, min_units: int) -> dict[str, list]:
         """Return the units of each group, {value: units}, of groups with enough of them.

@@ -11,14 +11,14 @@ from ...errors import NeurratorError
 from ..figures import bars_with_dots, panels, svg
 from ..material import OnProgress
 from .config import StabilityStudy
-from .report import Section
+from .report import Outcome, Section
 from .sets import StudySession
 
 
 def study_stability(
     config: StabilityStudy, sessions: list[StudySession], warnings: list[str], progress: OnProgress
-) -> tuple[str, str, list[Section], dict[str, Any]]:
-    """Return title, summary, sections and findings."""
+) -> Outcome:
+    """Return what the study found."""
     findings: dict[str, Any] = {}
     sections = []
     for session in sessions:
@@ -67,7 +67,8 @@ def study_stability(
         "its units (with replacement). Rank correlation is over all concepts; overlap is the Jaccard index of the first "
         f"{config.top}. Stability says how much a ranking rests on single units; it does not say that the ranking is true."
     )
-    return "How stable the concepts are", summary, sections, findings
+    headlines = [_headline(name, found) for name, found in findings.items()]
+    return Outcome("How stable the concepts are", summary, headlines, sections, findings)
 
 
 def _totals(dictionary: Any, grids: Any) -> np.ndarray:
@@ -85,8 +86,22 @@ def _jaccard(a: np.ndarray, b: np.ndarray, top: int) -> float:
     return len(one & other) / len(one | other)
 
 
+def _headline(name: str, found: dict[str, Any]) -> str:
+    """Say whether groups differ by more than resampling moves them."""
+    groups, between = found["groups"], found["between"]
+    within = {group: float(np.mean(one["rank_correlation"])) for group, one in groups.items()}
+    first = f"{name}: over resamples of its units a group's ranking correlates with itself by {min(within.values()):.2f} to {max(within.values()):.2f}"
+    if not between:
+        return first + "."
+    across = [one["rank_correlation"] for one in between.values()]
+    return (
+        first + f", and rankings of different groups with each other by {min(across):.2f} to {max(across):.2f}: "
+        "only where the second is clearly lower do the groups differ in what they say."
+    )
+
+
 def _section(config: StabilityStudy, session: str, found: dict[str, Any], between: dict[str, Any]) -> Section:
-    figure, axes = panels(2)
+    axes = panels(2)
     bars_with_dots(
         axes[0],
         list(found),
@@ -109,7 +124,7 @@ def _section(config: StabilityStudy, session: str, found: dict[str, Any], betwee
     return Section(
         title=session,
         text=f"Every dot is one resample.{across}",
-        svg=svg(figure),
+        svg=svg(axes, "Agreement of resamples"),
         caption="Rank correlation (Spearman) and Jaccard index with the ranking of all units of the group.",
         head=["group", "units", "rank correlation", "5 % to 95 %", "overlap", f"first {config.top} concepts"],
         rows=[

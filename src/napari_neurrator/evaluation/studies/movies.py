@@ -1,0 +1,71 @@
+"""From one film to another: one decoder on held-out moments of its own film, and on all of a film that it never saw."""
+
+from typing import Any
+
+from ...errors import NeurratorError
+from ..config import EvaluateConfig
+from ..html import bounds_text, p_text, percent
+from ..material import OnProgress, gather
+from ..report import Report
+from ..run import evaluate_material
+from .config import MoviesStudy
+from .report import Outcome, Section
+from .sets import StudySession
+from .whole import HEAD, curves, rows_of
+
+
+def study_movies(
+    config: MoviesStudy, sessions: list[StudySession], warnings: list[str], progress: OnProgress
+) -> Outcome:
+    """Evaluate every session's decoder within its film and across to the other one."""
+    sections, headlines = [], []
+    findings: dict[str, Any] = {}
+    for session in sessions:
+        across_material = session.material
+        told = across_material.config
+        info = across_material.stored.info
+        if across_material.stimulus_name == info.stimulus:
+            raise NeurratorError(
+                f"The decoder of {session.name} was fitted on {info.stimulus!r} itself: name another film of the session as stimulus."
+            )
+        own = EvaluateConfig(**{**told.model_dump(), "stimulus": None, "frames": None})
+        within = evaluate_material(gather(own, progress), session.folder, progress)
+        across = evaluate_material(across_material, session.folder, progress)
+        warnings += [f"{session.name}: {one}" for one in dict.fromkeys([*within.warnings, *across.warnings])]
+        findings[session.name] = {
+            "within": within.model_dump(exclude={"config", "decoder_config", "versions"}),
+            "across": across.model_dump(exclude={"config", "decoder_config", "versions"}),
+        }
+        headlines.append(f"{session.name}: {_claim('within', within)}; {_claim('across', across)}.")
+        sections.append(_section(session.name, within, across))
+    summary = (
+        "One decoder a session was fitted on one film. “Within” tests held-out moments of that film; “across” tests another film of which nothing was fitted. The default decoder answers with "
+        "mixtures of the grids of frames that it knows, so across films it can only say which known pictures the neurons find like the one shown; a decoder that regresses the grid can leave them. "
+        "Two-way identification does not depend on the number of pictures; retrieval does, and the two films differ in it."
+    )
+    return Outcome("From one film to another", summary, headlines, sections, findings)
+
+
+def _claim(which: str, report: Report) -> str:
+    whole = report.sizes[-1]
+    value, p = whole.by_draw["two_way"][0], whole.p_holm["two_way"]
+    bounds = bounds_text(whole.ci["two_way"])
+    verdict = "more than chance" if p is not None and p <= 0.05 else "not more than chance"
+    return f"{which} ({report.stimulus}, {report.n_pictures:,} pictures) two-way identification is {percent(value)} {bounds}, {verdict} ({p_text(p)}, corrected)"
+
+
+def _section(name: str, within: Report, across: Report) -> Section:
+    rows = [
+        [which, *row]
+        for which, report in (("within", within), ("across", across))
+        for row in rows_of(report, report.sizes[-1])
+    ]
+    return Section(
+        title=name,
+        text=f"Within: {within.n:,} moments of {within.stimulus} ({within.split}), {within.n_pictures:,} pictures. Across: {across.n:,} moments of {across.stimulus}, {across.n_pictures:,} pictures. "
+        f"Sentences are held against {across.references}.",
+        svg=curves([("within the film", within), ("across to the other", across)], "Within and across films"),
+        caption="Means of random subsets of units, and their 95 % intervals over stretches of film and subsets.",
+        head=["test", *HEAD],
+        rows=rows,
+    )

@@ -1,0 +1,74 @@
+"""What an evaluation comes to, in a few sentences that claim no more than was tested."""
+
+from .html import bounds_text, percent
+from .report import Report
+
+SPLIT_MEANS = {
+    "held-out-repeats": "the frames were seen in fitting and these showings were not, so this tells how well known pictures are told apart, not how unseen ones would be narrated",
+    "contiguous-middle": "these frames were never seen in fitting; frames before and after them in the film were",
+    "front-only": "these frames were never seen in fitting; the rest of the film, after them, was",
+    "held-out-images": "none of these images was seen in fitting; of a film, stretches were held out, whose neighbours were seen",
+    "another-movie": "nothing of this stimulus was seen in fitting",
+}
+_SENTENCES = {"label_accuracy": "the sentences", "sbert": "the sentences (SBERT)"}
+
+
+def verdict(report: Report) -> tuple[list[str], bool]:
+    """Return the sentences that head a report, and whether anything is more than chance.
+
+    The scores are named in advance: two-way identification for what is decoded, and for what is said the classes of the stimulus, or SBERT where it has none.
+    """
+    whole = report.sizes[-1]
+    said = "label_accuracy" if report.label_name != "same sentence" or "sbert" not in whole.by_draw else "sbert"
+    units = f"{whole.size:,} unit{'s' * (whole.size > 1)}"
+    two_way = getattr(whole, "two_way")  # noqa: B009 – scores are extra fields
+    first = (
+        f"From {units}, what is decoded is nearer to the picture shown than to another one in {percent(two_way)} of pairs "
+        f"({_interval(report, 'two_way')}chance 50 %). "
+    )
+    value = getattr(whole, said)
+    if said == "label_accuracy":
+        first += (
+            f"The sentence is right in {percent(value)} of {report.n_narrated:,} narrated moments ({_interval(report, said)}"
+            f"chance {percent(report.chance[said])}, ceiling {percent(report.ceiling[said])}): {report.label}."
+        )
+    else:
+        first += (
+            f"Sentences come as near to their references as {value:.3f} (SBERT cosine; {_interval(report, said, share=False)}"
+            f"what is said of the mean grid {report.prior[said]:.3f}, of the true picture {report.ceiling[said]:.3f})."
+        )
+    from_two_way, from_said = _from(report, "two_way"), _from(report, said)
+    second = (
+        f"Against chance: {_claim('the decoded pictures', from_two_way)}; {_claim(_SENTENCES[said], from_said)} "
+        f"(p ≤ 0.05, corrected for {len(report.sizes)} population size{'s' * (len(report.sizes) > 1)})."
+    )
+    third = SPLIT_MEANS.get(report.split, "")
+    sentences = [first, second, f"{third[:1].upper()}{third[1:]}."] if third else [first, second]
+    if report.simulated:
+        sentences.append("The session was simulated by a program: nothing here says anything about a brain.")
+    return sentences, from_two_way is not None or from_said is not None
+
+
+def _from(report: Report, name: str) -> int | None:
+    """Return the smallest size from which on all sizes beat the null; None where the largest does not."""
+    found = None
+    for result in reversed(report.sizes):
+        p = result.p_holm.get(name)
+        if p is None or p > 0.05:
+            break
+        found = result.size
+    return found
+
+
+def _claim(what: str, size: int | None) -> str:
+    if size is None:
+        return f"{what} do not beat it"
+    return f"{what} beat it from {size:,} unit{'s' * (size > 1)} on"
+
+
+def _interval(report: Report, name: str, share: bool = True) -> str:
+    bounds = report.sizes[-1].ci.get(name)
+    if not bounds:
+        return ""
+    words = f"{percent(bounds[0])} to {percent(bounds[1])}" if share else bounds_text(bounds)
+    return f"95 % interval {words}; "
