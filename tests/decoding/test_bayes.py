@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_neurrator.decoding.basis import GridBasis
 from napari_neurrator.decoding.bayes import EncodingModel, SubsetPosterior, _shared_part, block_features
 from napari_neurrator.decoding.calibration import calibrate, positions_of_features, random_subset
-from napari_neurrator.decoding.states import merge_alike
+from napari_neurrator.decoding.states import by_picture, merge_alike
 
 
 def session(rng, n_units=24, n_states=12, repeats=20, tuned=True):
@@ -85,7 +85,7 @@ def test_the_decoded_certainty_is_honest_on_new_showings():
     coefficients = GridBasis.fit(rng.normal(size=(8, 4, 6)).astype(np.float32)).coefficients
     train, held, test = np.arange(200), np.arange(200, 300), np.arange(300, 480)
     posterior = SubsetPosterior.of_model(EncodingModel.fit(counts, train, states[train], 8))
-    calibrate(posterior, coefficients, counts, held, states[held], steps=150)
+    calibrate(posterior, coefficients, torch.arange(len(coefficients)), counts, held, states[held], steps=150)
     with torch.inference_mode():
         for n in (2, 16):
             p = log_posterior(posterior, counts[test], range(n)).exp()
@@ -128,11 +128,36 @@ def test_basis_keeps_squared_errors_and_rebuilds_grids():
     assert float((a - b).square().sum()) == pytest.approx(float(exact), rel=1e-3)
 
 
-def test_frames_that_look_the_same_are_one_state():
+def test_frames_that_look_the_same_are_one_picture():
     rng = np.random.default_rng(0)
     pictures = torch.tensor(rng.normal(size=(3, 6)), dtype=torch.float32)
     shown = pictures[[0, 1, 0, 2, 1]] + 1e-4 * torch.tensor(rng.normal(size=(5, 6)), dtype=torch.float32)
     assert merge_alike(shown).tolist() == [0, 1, 0, 2, 1]
+
+
+def test_frames_of_one_picture_may_be_answered_differently():
+    # Two gratings that begin alike and drift apart: their common mean says nothing, each one's own does.
+    rng = np.random.default_rng(0)
+    own = rng.normal(size=(2, 24))
+    rates = np.exp(np.concatenate([own, -own]) + 1)
+    picture = torch.tensor([0, 1, 0, 1])
+    states = torch.arange(4).repeat(30)
+    counts = rng.poisson(rates[states.numpy()])[:, None].astype(np.uint16)
+    train, test = np.arange(80), np.arange(80, 120)
+    model = EncodingModel.fit(counts, train, states[train], 4, picture)
+    posterior = SubsetPosterior.of_model(model, picture)
+    with torch.inference_mode():
+        log_p = by_picture(log_posterior(posterior, counts[test], np.arange(24)), picture)
+    assert float((log_p.argmax(1) == picture[states[test]]).float().mean()) > 0.9
+
+
+def test_pictures_are_as_likely_and_what_was_not_shown_cannot_be_guessed():
+    rng = np.random.default_rng(0)
+    picture, states = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 3] * 10)
+    counts = rng.poisson(2.0, size=(40, 1, 6)).astype(np.uint16)
+    model = EncodingModel.fit(counts, np.arange(40), states, 5, picture)
+    prior = SubsetPosterior.of_model(model, picture).log_prior.exp()
+    torch.testing.assert_close(prior, torch.tensor([1 / 3, 1 / 3, 1 / 3, 1.0, 0.0]))
 
 
 def test_a_wide_model_is_kept_in_fewer_channels():

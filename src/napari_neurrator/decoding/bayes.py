@@ -65,7 +65,13 @@ class EncodingModel:
 
     @classmethod
     def fit(
-        cls, counts: np.ndarray, rows: np.ndarray, states: torch.Tensor, n_states: int, rank: int = 16
+        cls,
+        counts: np.ndarray,
+        rows: np.ndarray,
+        states: torch.Tensor,
+        n_states: int,
+        picture: torch.Tensor | None = None,
+        rank: int = 16,
     ) -> "EncodingModel":
         """Estimate the model.
 
@@ -78,7 +84,9 @@ class EncodingModel:
         states : torch.Tensor
             State shown at each of `rows`, int64.
         n_states : int
-            Number of states; those never shown get the grand mean.
+            Number of states; those never shown get their picture's mean, or the grand mean.
+        picture : torch.Tensor, optional
+            Which states look the same, int64 (state,), numbered from 0: they are shrunk towards their common mean. By default none do.
         rank : int
             Dimensions of the shared noise.
         """
@@ -113,12 +121,29 @@ class EncodingModel:
         del residual
         uncertainty = torch.cat(
             [
-                _shrink(part, shown, own)
+                _shrink_by_picture(part, shown, own, picture)
                 for part, own in zip(means.split(_FEATURES, dim=1), variance.split(_FEATURES), strict=True)
             ]
         )
         noise = torch.maximum(variance - loadings.square().sum(1), 0.05 * variance) + uncertainty
         return cls(means, grand, loadings, noise, shown)
+
+
+def _shrink_by_picture(
+    means: torch.Tensor, shown: torch.Tensor, variance: torch.Tensor, picture: torch.Tensor | None
+) -> torch.Tensor:
+    """Shrink means (state, feature) in place: those of pictures towards 0, those of states towards their picture's. Return how uncertain they stay, (feature,)."""
+    if picture is None or int(picture.max()) + 1 == len(means):
+        return _shrink(means, shown, variance)
+    together = torch.zeros(int(picture.max()) + 1).index_add_(0, picture, shown)
+    common = torch.zeros(len(together), means.shape[1]).index_add_(0, picture, means * shown[:, None])
+    common /= together.clamp(min=1)[:, None]
+    means.sub_(common[picture]).mul_((shown > 0)[:, None])
+    # A state's own mean is part of its picture's: their difference is less noisy than either.
+    own = torch.where(shown > 0, 1 / (1 / shown.clamp(min=1) - 1 / together[picture].clamp(min=1)).clamp(min=1e-9), 0.0)
+    uncertainty = _shrink(means, own, variance) + _shrink(common, together, variance)
+    means.add_(common[picture])
+    return uncertainty
 
 
 def _shrink(means: torch.Tensor, shown: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
@@ -131,7 +156,7 @@ def _shrink(means: torch.Tensor, shown: torch.Tensor, variance: torch.Tensor) ->
         return torch.zeros_like(variance)
     error = variance / shown.clamp(min=1)[:, None]
     spread = (means[seen].square() - error[seen]).mean(0).clamp(min=0)
-    kept = spread / (spread + error)
+    kept = spread / (spread + error).clamp(min=1e-12)
     means.mul_(kept)
     return (kept * error)[seen].mean(0)
 
@@ -171,12 +196,15 @@ class SubsetPosterior(nn.Module):
         As in `EncodingModel`.
     sharpness : torch.Tensor, optional
         log of the temperature: constant, slope over log subset size, slope over log information.
+    log_prior : torch.Tensor, optional
+        Of the states, (state,); by default all are as likely.
     """
 
     means: torch.Tensor
     grand_mean: torch.Tensor
     loadings: torch.Tensor
     noise: torch.Tensor
+    log_prior: torch.Tensor
     precision: torch.Tensor
     weighted: torch.Tensor
 
@@ -187,18 +215,29 @@ class SubsetPosterior(nn.Module):
         loadings: torch.Tensor,
         noise: torch.Tensor,
         sharpness: torch.Tensor | None = None,
+        log_prior: torch.Tensor | None = None,
     ):
         super().__init__()
         for name, tensor in (("means", means), ("grand_mean", grand_mean), ("loadings", loadings), ("noise", noise)):
             self.register_buffer(name, tensor)
+        self.register_buffer("log_prior", torch.zeros(means.shape[1]) if log_prior is None else log_prior)
         self.register_buffer("precision", 1 / noise)
         self.register_buffer("weighted", loadings / noise[:, None])
         self.sharpness = nn.Parameter(torch.tensor([-0.3, 0.0, 0.0]) if sharpness is None else sharpness.clone())
 
     @classmethod
-    def of_model(cls, model: EncodingModel, sharpness: torch.Tensor | None = None) -> "SubsetPosterior":
-        """Make it of an encoding model of all units."""
-        return cls(model.means.T.contiguous(), model.grand_mean, model.loadings, model.noise, sharpness)
+    def of_model(
+        cls, model: EncodingModel, picture: torch.Tensor | None = None, sharpness: torch.Tensor | None = None
+    ) -> "SubsetPosterior":
+        """Make it of an encoding model of all units.
+
+        All pictures that were shown are as likely, and so are all states of one `picture`, int64 (state,); what was not shown cannot be guessed.
+        """
+        seen = model.shown > 0
+        of = torch.arange(len(seen)) if picture is None else picture
+        alike = torch.zeros(len(seen)).index_add_(0, of, seen.float())
+        log_prior = torch.where(seen, -alike[of].clamp(min=1).log(), -torch.inf)
+        return cls(model.means.T.contiguous(), model.grand_mean, model.loadings, model.noise, sharpness, log_prior)
 
     @cached_property
     def _all(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -248,7 +287,7 @@ class SubsetPosterior(nn.Module):
     def log_posterior(self, x: torch.Tensor, likelihood: "SubsetLikelihood", n_units: int) -> torch.Tensor:
         """Return log p(state | x) from what `of` gave; `x` is less the grand mean."""
         temperature = self.temperature(n_units, likelihood.energy.mean())
-        return torch.log_softmax(temperature * likelihood.scores(x), dim=1)
+        return torch.log_softmax(temperature * likelihood.scores(x) + self.log_prior, dim=1)
 
     def temperature(self, n_units: int, information: torch.Tensor) -> torch.Tensor:
         """Return by how much the log-likelihood is flattened: correlations that the model misses make it too sure."""

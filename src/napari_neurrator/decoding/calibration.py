@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from .bayes import SubsetPosterior, block_features
+from .states import by_picture
 
 _BATCH = 64
 
@@ -25,6 +26,7 @@ def positions_of_features(units: np.ndarray, blocks: int, n_units: int) -> torch
 def calibrate(
     posterior: SubsetPosterior,
     coefficients: torch.Tensor,
+    picture: torch.Tensor,
     counts: np.ndarray,
     rows: np.ndarray,
     states: torch.Tensor,
@@ -40,6 +42,8 @@ def calibrate(
         Its `sharpness` is changed.
     coefficients : torch.Tensor
         Of the states' grids, (state, rank).
+    picture : torch.Tensor
+        Which states look the same, int64 (state,): no more than the picture is to be told.
     counts : numpy.ndarray
         Spike counts of all moments, (moment, block, unit).
     rows : numpy.ndarray
@@ -64,7 +68,7 @@ def calibrate(
         shown = states[places]
         error = (log_p.exp() @ coefficients - coefficients[shown]).square().sum(1).mean() / spread
         # The log score is what makes probabilities honest; the squared error is what the grids are judged by.
-        loss = error + 0.2 * F.nll_loss(log_p, shown)
+        loss = error + 0.2 * F.nll_loss(by_picture(log_p, picture), picture[shown])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([posterior.sharpness], 1.0)

@@ -1,4 +1,4 @@
-"""The distinct pictures of a session: frames that look the same to the vision model are one state."""
+"""The distinct pictures of a session: frames that look the same to the vision model."""
 
 import torch
 
@@ -18,22 +18,32 @@ def merge_alike(coefficients: torch.Tensor, tolerance: float = 1e-3) -> torch.Te
     Returns
     -------
     torch.Tensor
-        State of each frame, int64 (frame,), numbered in order of first appearance.
+        Picture of each frame, int64 (frame,), numbered in order of first appearance.
     """
     limit = tolerance * coefficients.square().sum(1).mean()
     leaders: list[int] = []
-    state = torch.empty(len(coefficients), dtype=torch.int64)
+    picture = torch.empty(len(coefficients), dtype=torch.int64)
     for row, vector in enumerate(coefficients):
         near = (coefficients[leaders] - vector).square().sum(1) if leaders else torch.empty(0)
         if len(near) and near.min() <= limit:
-            state[row] = int(near.argmin())
+            picture[row] = int(near.argmin())
         else:
-            state[row] = len(leaders)
+            picture[row] = len(leaders)
             leaders.append(row)
-    return state
+    return picture
 
 
-def means_by_state(coefficients: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """Return the mean coefficients of the frames of each state, (state, rank)."""
-    count = torch.bincount(state).unsqueeze(1)
-    return torch.zeros(len(count), coefficients.shape[1]).index_add_(0, state, coefficients) / count
+def even_out(coefficients: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
+    """Return coefficients (frame, rank) in which frames of one picture have their common mean."""
+    count = torch.bincount(picture).unsqueeze(1)
+    mean = torch.zeros(len(count), coefficients.shape[1]).index_add_(0, picture, coefficients) / count
+    return mean[picture]
+
+
+def by_picture(log_p: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
+    """Sum probabilities of states that look the same: log p (batch, state) to log p (batch, picture)."""
+    n = int(picture.max()) + 1
+    if n == log_p.shape[1]:
+        return log_p
+    summed = torch.zeros(len(log_p), n).index_add(1, picture, log_p.exp())
+    return summed.clamp(min=1e-30).log()

@@ -21,7 +21,7 @@ from .interface import OnProgress, SubsetDecoder, TrainingData
 from .latent import LatentModel, Regression
 from .mixing import Mixing, MixingFit, sizes_up_to
 from .rows import Rows
-from .states import means_by_state, merge_alike
+from .states import by_picture, even_out, merge_alike
 
 # Blocks of the window that are tried; the one that decodes best is kept.
 _BLOCKS = (1, 2, 4)
@@ -102,33 +102,49 @@ class SubsetBayes(SubsetDecoder):
         report("finding the components of the frames", 0, 1)
         shown = np.unique(data.frames[both])
         basis = GridBasis.fit(Rows(data.grids, shown), settings.rank)
-        state_of = merge_alike(basis.coefficients)
-        if int(state_of.max()) == 0:
+        picture = merge_alike(basis.coefficients)
+        if int(picture.max()) == 0:
             raise NeurratorError(
                 "The stimulus shows one picture only, so there is nothing to decode: choose another one."
             )
-        basis.coefficients = means_by_state(basis.coefficients, state_of)
+        basis.coefficients = even_out(basis.coefficients, picture)
         frame = np.full(int(data.frames.max()) + 1, -1)
-        frame[shown] = state_of.numpy()
+        frame[shown] = np.arange(len(shown))
         states = torch.from_numpy(frame[data.frames])
         report("finding the components of the frames", 1, 1)
 
         known = bool(np.isin(data.frames[data.validation], data.frames[data.train]).all())
         learn, tune = (data.train, data.validation) if known else _every_third_showing(data)
-        counts, blocks = _best_blocks(data, learn, tune, states, basis.n_states, report)
-        posterior = SubsetPosterior.of_model(EncodingModel.fit(counts, learn, states[learn], basis.n_states))
+        counts, blocks = _best_blocks(data, learn, tune, states, picture, report)
+        posterior = SubsetPosterior.of_model(
+            EncodingModel.fit(counts, learn, states[learn], len(picture), picture), picture
+        )
         if len(tune):
             calibrate(
-                posterior, basis.coefficients, counts, tune, states[tune], settings.calibration_steps, data.seed, report
+                posterior,
+                basis.coefficients,
+                picture,
+                counts,
+                tune,
+                states[tune],
+                settings.calibration_steps,
+                data.seed,
+                report,
             )
         sharpness = posterior.sharpness.detach()
-        parts = _parts_of_states(data, both, states, basis.n_states, known)
-        mixing = _fit_mixing(data, counts, states, basis, parts, both, known, sharpness, settings, report)
+        parts = _parts_of_states(data, both, states, len(picture), known)
+        mixing = _fit_mixing(data, counts, states, picture, basis, parts, both, known, sharpness, settings, report)
         # With sharpness and weights settled, everything is estimated again from all moments that are not tested.
-        model = EncodingModel.fit(counts, both, states[both], basis.n_states)
+        model = EncodingModel.fit(counts, both, states[both], len(picture), picture)
         latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
         return cls(
-            SubsetPosterior.of_model(model, sharpness), latent, basis, mixing, blocks, data.unit_ids, data.window
+            SubsetPosterior.of_model(model, picture, sharpness),
+            latent,
+            basis,
+            mixing,
+            blocks,
+            data.unit_ids,
+            data.window,
         )
 
     # -- decoding ----------------------------------------------------------------------------------------------------------------------
@@ -190,6 +206,7 @@ class SubsetBayes(SubsetDecoder):
             "grand_mean": posterior.grand_mean,
             "loadings": posterior.loadings,
             "noise": posterior.noise,
+            "log_prior": posterior.log_prior,
             "sharpness": posterior.sharpness.detach(),
             "latent_loadings": latent.loadings,
             "latent_noise": latent.noise,
@@ -220,7 +237,9 @@ class SubsetBayes(SubsetDecoder):
         blocks = int(settings["blocks"])
         if t["noise"].shape[0] != blocks * len(unit_ids):
             raise ValueError("units and model do not belong together")
-        posterior = SubsetPosterior(t["means"], t["grand_mean"], t["loadings"], t["noise"], t["sharpness"])
+        posterior = SubsetPosterior(
+            t["means"], t["grand_mean"], t["loadings"], t["noise"], t["sharpness"], t["log_prior"]
+        )
         latent = LatentModel(
             t["latent_loadings"], t["latent_noise"], t["loadings"], t["grid_expected"], t["latent_moments"], t["latent_targets"],
             t["latent_weights"],
@@ -271,7 +290,12 @@ def _every_third_showing(data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _best_blocks(
-    data: TrainingData, learn: np.ndarray, tune: np.ndarray, states: torch.Tensor, n_states: int, report: OnProgress
+    data: TrainingData,
+    learn: np.ndarray,
+    tune: np.ndarray,
+    states: torch.Tensor,
+    picture: torch.Tensor,
+    report: OnProgress,
 ) -> tuple[np.ndarray, int]:
     scores: dict[int, float] = {}
     for number, blocks in enumerate(_BLOCKS):
@@ -279,13 +303,15 @@ def _best_blocks(
         if blocks > data.windows.shape[1] or not len(tune):
             continue
         counts = pooled(data.windows, blocks)
-        posterior = SubsetPosterior.of_model(EncodingModel.fit(counts, learn, states[learn], n_states))
+        posterior = SubsetPosterior.of_model(
+            EncodingModel.fit(counts, learn, states[learn], len(picture), picture), picture
+        )
         features = torch.arange(blocks * counts.shape[2])
         with torch.inference_mode():
             some = tune[:: max(len(tune) // 2000, 1)]
             x = block_features(torch.from_numpy(counts[some].astype(np.int32))).flatten(1) - posterior.grand_mean
             log_p = posterior.log_posterior(x, posterior.of(features), counts.shape[2])
-            scores[blocks] = -float(torch.nn.functional.nll_loss(log_p, states[some]))
+            scores[blocks] = -float(torch.nn.functional.nll_loss(by_picture(log_p, picture), picture[states[some]]))
     report("choosing the time resolution", len(_BLOCKS), len(_BLOCKS))
     best = max(scores, key=lambda blocks: scores[blocks]) if scores else 1
     return pooled(data.windows, best), best
@@ -306,6 +332,7 @@ def _fit_mixing(
     data: TrainingData,
     counts: np.ndarray,
     states: torch.Tensor,
+    picture: torch.Tensor,
     basis: GridBasis,
     parts: torch.Tensor,
     both: np.ndarray,
@@ -324,12 +351,10 @@ def _fit_mixing(
         folds = [(both[of != part], both[of == part]) for part in np.unique(of)]
     for number, (learn, left) in enumerate(folds):
         report("weighing known against new frames", number, len(folds))
-        model = EncodingModel.fit(counts, learn, states[learn], basis.n_states)
-        posterior = SubsetPosterior.of_model(model, sharpness)
+        model = EncodingModel.fit(counts, learn, states[learn], len(picture), picture)
+        posterior = SubsetPosterior.of_model(model, picture, sharpness)
         latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
         mean = (model.shown / model.shown.sum()) @ basis.coefficients
-        # States that were not learnt from cannot be guessed.
-        never = torch.where(model.shown > 0, 0.0, -torch.inf)
         some = left[:: max(len(left) // 400, 1)]
         true = basis.coefficients[states[some]] - mean
         for size in fit.sizes:
@@ -339,8 +364,8 @@ def _fit_mixing(
                 x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
                 x = x - model.grand_mean[features]
                 with torch.inference_mode():
-                    log_p = posterior.log_posterior(x, posterior.of(features), size) + never
-                    estimate = torch.softmax(log_p, 1) @ basis.coefficients - mean
+                    log_p = posterior.log_posterior(x, posterior.of(features), size)
+                    estimate = log_p.exp() @ basis.coefficients - mean
                     fit.add(size, estimate, latent.regression(features)(x) - mean, true)
     report("weighing known against new frames", len(folds), len(folds))
     return fit.result()
