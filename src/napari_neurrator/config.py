@@ -12,6 +12,22 @@ SplitName = Literal["held-out-repeats", "contiguous-middle", "front-only", "held
 
 DecoderKind = Literal["subset", "paper", "ridge", "cebra", "retrieval"]
 
+# What each is, in words for users.
+DECODERS: dict[str, str] = {
+    "subset": "a Bayesian decoder in closed form, for any subset of units",
+    "paper": "the network of the paper; hours without a GPU",
+    "ridge": "ridge regression, fitted anew for every subset",
+    "cebra": "CEBRA embedding and regression; needs the extra 'baselines'",
+    "retrieval": "a classifier that answers with true pictures of the film",
+}
+SPLITS: dict[str, str] = {
+    "held-out-repeats": "every fifth showing of each frame is tested: the frames are known, the spikes are not",
+    "contiguous-middle": "the middle fifth of the film is tested: frames that were never seen, known ones before and after them",
+    "front-only": "the first fifth of the film is tested: frames that were never seen, known ones only after them",
+    "held-out-images": "every fifth image, drawn at random, is tested; of a film, stretches of frames",
+    "another-movie": "nothing of this stimulus is tested: the decoder is made for another one",
+}
+
 
 class WindowConfig(BaseModel):
     """Which spikes belong to one moment of the stimulus.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_neurrator.config import WindowConfig
-from napari_neurrator.decoding.splits import SPLITS, is_held_out, leaves_its_showing, split_moments
+from napari_neurrator.config import SPLITS, WindowConfig
+from napari_neurrator.decoding.splits import is_held_out, leaves_its_showing, split_moments
 from napari_neurrator.errors import NeurratorError
 
 BY_FRAME = ("contiguous-middle", "front-only", "held-out-images")

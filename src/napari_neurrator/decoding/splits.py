@@ -5,7 +5,7 @@ showing that it lies in: what a decoder learns from never holds a spike that it 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,15 +21,6 @@ _CYCLE, _TEST, _TUNE = 5, 4, 2
 _SHARE, _PARTS, _TUNED = 0.2, 5, (2,)
 # Besides the windows themselves: activity dies down slowly.
 GAP_S = 0.1
-
-SPLITS: dict[str, str] = {
-    "held-out-repeats": "every fifth showing of each frame is tested: the frames are known, the spikes are not",
-    "contiguous-middle": "the middle fifth of the film is tested: frames that were never seen, known ones before and after them",
-    "front-only": "the first fifth of the film is tested: frames that were never seen, known ones only after them",
-    "held-out-images": "every fifth image, drawn at random, is tested; of a film, stretches of frames",
-    "another-movie": "nothing of this stimulus is tested: the decoder is made for another one",
-}
-assert set(SPLITS) == set(get_args(SplitName))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +61,7 @@ def split_moments(moments: "pd.DataFrame", name: SplitName, window: WindowConfig
     moments : pandas.DataFrame
         With ``frame``, ``repeat``, ``time``, ``start_time``, ``stop_time`` (seconds), as `recording.moments` gives it.
     name : str
-        A key of `SPLITS`.
+        A key of `config.SPLITS`.
     window : WindowConfig
         Which spikes belong to a moment.
     seed : int

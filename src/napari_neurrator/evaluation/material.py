@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..config import SPLITS
 from ..decoding.rows import Rows
-from ..decoding.splits import SPLITS, leaves_its_showing, split_moments
+from ..decoding.splits import leaves_its_showing, split_moments
 from ..decoding.store import StoredDecoder
 from ..decoding.windows import spike_windows
 from ..errors import NeurratorError

@@ -1,17 +1,19 @@
 """What has to be decided before a decoder is fitted."""
 
 import hashlib
+from typing import cast
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
-from ..config import FitConfig
+from ..config import DECODERS, SPLITS, DecoderKind, FitConfig, SplitName
 from . import parts
 from .decoders import default_folder, profiles
 from .state import OpenRecording, Session
 
 
 class FitDialog(QDialog):
-    """Asks for profile, units and place; everything else is the default of `FitConfig`."""
+    """Asks for models, kind of decoder, split, units and place; everything else is the default of `FitConfig`."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,13 +32,30 @@ class FitDialog(QDialog):
             )
         )
         self.profile = QComboBox()
-        self.profile.addItems(profiles() or ["tiny"])
+        self.profile.addItems(profiles())
+        self.profile.setCurrentText(FitConfig.model_fields["profile"].default)
+        self.decoder = QComboBox()
+        for kind, meaning in DECODERS.items():
+            self.decoder.addItem(kind)
+            self.decoder.setItemData(self.decoder.count() - 1, meaning, Qt.ItemDataRole.ToolTipRole)
+        self.split = QComboBox()
+        for name, meaning in SPLITS.items():
+            self.split.addItem(name)
+            self.split.setItemData(self.split.count() - 1, meaning, Qt.ItemDataRole.ToolTipRole)
+        self.explained = parts.text("", quiet=True)
         self.units = QLineEdit()
         self.units.setPlaceholderText("all units, or a query such as region == 'VISp'")
         self.folder = QLineEdit()
-        self.profile.currentTextChanged.connect(self._suggest)
-        self._suggest(self.profile.currentText())
+        for choice in (self.profile, self.decoder, self.split):
+            choice.currentTextChanged.connect(self._suggest)
+        self._suggest()
         form.addRow("Models", self.profile)
+        form.addRow("Decoder", self.decoder)
+        form.addRow("Held out", self.split)
+        form.addRow(self.explained)
+        self.decoder.currentTextChanged.connect(self._explain)
+        self.split.currentTextChanged.connect(self._explain)
+        self._explain()
         form.addRow("Units", self.units)
         form.addRow("Save in", parts.row(self.folder, parts.button("…", self._browse)))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
@@ -53,6 +72,8 @@ class FitDialog(QDialog):
             stimulus=self.session.stimulus_name,
             frames=self.session.stimulus_file,
             profile=self.profile.currentText(),
+            decoder=cast(DecoderKind, self.decoder.currentText()),
+            split=cast(SplitName, self.split.currentText()),
             units=self.units.text().strip() or None,
         )
 
@@ -60,8 +81,20 @@ class FitDialog(QDialog):
         """Return the folder to write."""
         return self.folder.text().strip()
 
-    def _suggest(self, profile: str) -> None:
-        self.folder.setText(str(default_folder(self.session.recording.name, self.session.stimulus_name, profile)))
+    def _explain(self) -> None:
+        kind, split = self.decoder.currentText(), self.split.currentText()
+        self.explained.setText(f"{kind}: {DECODERS[kind]}.\n{split}: {SPLITS[split]}.")
+
+    def _suggest(self) -> None:
+        session = self.session
+        folder = default_folder(session.recording.name, session.stimulus_name, self.profile.currentText())
+        usual = FitConfig.model_fields
+        unusual = [
+            choice.currentText()
+            for name, choice in (("decoder", self.decoder), ("split", self.split))
+            if choice.currentText() != usual[name].default
+        ]
+        self.folder.setText(str(folder.with_name("--".join([folder.name, *unusual]))))
 
     def _browse(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Save the decoder in")
