@@ -108,8 +108,6 @@ def main() -> None:
         show = partial(narrate, workspace, window, NARRATED)
         show(recording.units.index[visual][::6], out / "evidence_good.png")
         show(recording.units.index[blind], out / "evidence_greyed.png")
-        viewer.theme = "light"
-        show(recording.units.index[blind], out / "evidence_light.png")
     finally:
         workspace.close()
         viewer.close()

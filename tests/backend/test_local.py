@@ -1,6 +1,8 @@
 """The in-process backend: the order of events, stopping, displacing, and faults that stay one sentence."""
 
+import json
 import queue
+import shutil
 import threading
 
 import numpy as np
@@ -8,9 +10,16 @@ import pytest
 
 from napari_neurrator.backend import protocol as p
 from napari_neurrator.backend.local import InProcessBackend
-from napari_neurrator.backend.narrations import choose_moments, narration_request, parse_frames
+from napari_neurrator.backend.narrations import (
+    NarrationEvidence,
+    choose_moments,
+    narration_request,
+    parse_frames,
+    summary_of,
+)
 from napari_neurrator.decoding import decoder_info
 from napari_neurrator.errors import NeurratorError
+from napari_neurrator.evaluation import Evidence
 from napari_neurrator.recording import moments, open_recording, open_stimulus
 
 
@@ -63,6 +72,12 @@ def test_a_job_gives_heatmaps_words_evidence_and_an_end(backend, request_of):
         assert concepts[0].heatmap.unpack().shape == (12, 12)
         match = next(e for e in events if isinstance(e, p.Patches) and e.moment == moment)
         assert match.mean_cosine > match.prior_cosine
+        judged = next(e for e in events if isinstance(e, p.Judged) and e.moment == moment).evidence
+        assert judged.better
+        assert judged.patch_cosine == pytest.approx(match.mean_cosine, abs=1e-4)
+        assert judged.prior_cosine == pytest.approx(match.prior_cosine, abs=1e-4)
+    # so that the words are grey from the first one on
+    assert kinds.index("judged") < kinds.index("token")
 
 
 def test_a_batch_says_what_each_moment_says_alone(backend, request_of):
@@ -79,6 +94,42 @@ def test_a_batch_says_what_each_moment_says_alone(backend, request_of):
         )
         alone += [e.text for e in run(backend, single) if isinstance(e, p.Sentence) and e.reference]
     assert together == alone
+
+
+@pytest.mark.parametrize(
+    ("split", "says"), [("held-out-repeats", "fit it again"), ("another-movie", "nothing of this stimulus")]
+)
+def test_a_decoder_without_evidence_narrates_and_says_why(backend, request_of, small_decoder, tmp_path, split, says):
+    folder = tmp_path / "d"
+    shutil.copytree(small_decoder, folder)
+    info = json.loads((folder / "decoder.json").read_text())
+    del info["evidence"]
+    info["config"]["split"] = split
+    (folder / "decoder.json").write_text(json.dumps(info))
+    events = run(backend, request_of(2).model_copy(update={"decoder": str(folder)}))
+    assert isinstance(events[-1], p.Done)
+    judged = [event for event in events if isinstance(event, p.Judged)]
+    assert [event.moment for event in judged] == [0, 1]
+    assert all(event.evidence is None and says in event.problem for event in judged)
+
+
+def test_evidence_of_a_showing_seen_in_fitting_is_no_test():
+    evidence = Evidence(patch_cosine=0.9, prior_cosine=0.6, gain=0.3, usual=-0.1, p=0.004, least=0.004)
+    held_out = NarrationEvidence.of(evidence, "", "held-out-repeats", True)
+    assert held_out.better is True
+    assert held_out.in_words.startswith("More than chance (p = 0.004)")
+    seen = NarrationEvidence.of(evidence, "", "held-out-repeats", False)
+    assert seen.better is None
+    assert seen.p == 0.004
+    assert seen.in_words.startswith("Not a test")
+    none = NarrationEvidence.of(None, "No evidence was measured.", "front-only", True)
+    assert (none.p, none.better, none.in_words) == (None, None, "No evidence was measured.")
+    luck = NarrationEvidence.of(evidence.model_copy(update={"p": 0.7}), "", "held-out-repeats", True)
+    words = summary_of([held_out, luck, luck, seen])
+    assert "1 of 3 sentences" in words
+    assert "The other 1" in words
+    assert "--held-out" in summary_of([seen])
+    assert summary_of([none]) == none.in_words
 
 
 def test_stopping_ends_with_cancelled_and_the_next_job_works(backend, request_of):

@@ -46,6 +46,7 @@ def narrated(small_sample, small_decoder, tmp_path_factory):
         out,
     )
     assert run.returncode == 0, run.stderr
+    assert "of 6 sentences at showings that were held out (held-out-repeats) are more than chance" in run.stdout
     return [json.loads(line) for line in out.read_text().splitlines()]
 
 
@@ -65,7 +66,30 @@ def test_every_line_holds_sentence_evidence_and_config(narrated, small_sample):
         assert line["start_time"] > 0
         assert len(line["unit_ids"]) == 80
         assert line["config"]["recording"] == str(small_sample)
+        evidence = line["evidence"]
+        assert evidence["held_out"] is True
+        assert evidence["split"] == "held-out-repeats"
+        assert 0 < evidence["least"] <= evidence["p"] <= 1
+        assert evidence["better"] == (evidence["p"] <= 0.05)
+        assert evidence["patch_cosine"] == pytest.approx(line["patch_cosine"], abs=1e-3)
+        assert evidence["gain"] == pytest.approx(evidence["patch_cosine"] - evidence["prior_cosine"], abs=1e-4)
+        assert evidence["usual"] < evidence["gain"]
+        assert "than chance" in evidence["in_words"]
+    assert sum(line["evidence"]["better"] for line in narrated) >= 4
     assert sum(line["text"] == line["reference"] for line in narrated) >= 4
+
+
+def test_showings_seen_in_fitting_are_no_test(small_sample, small_decoder, tmp_path):
+    out = tmp_path / "n.jsonl"
+    run = neurrator(
+        "narrate", small_sample, "--decoder", small_decoder, "--frames", "10,90", "--repeat", "0", "--out", out
+    )
+    assert run.returncode == 0, run.stderr
+    assert "None of these showings was held out" in run.stdout
+    for line in out.read_text().splitlines():
+        evidence = json.loads(line)["evidence"]
+        assert evidence["better"] is None
+        assert evidence["in_words"].startswith("Not a test")
 
 
 @pytest.mark.parametrize(
@@ -144,6 +168,7 @@ def test_presentations_may_come_from_a_table(small_sample, tmp_path):
         "fit", small_sample, "--stimulus", "film", "--presentations", tmp_path / "shown.csv", "--frames", movie, "--out", tmp_path / "d"
     )  # fmt: skip
     assert fit.returncode == 0, fit.stderr
+    assert "more than chance: " in fit.stdout
     lines = tmp_path / "n.jsonl"
     told = neurrator(
         "narrate", small_sample, "--decoder", tmp_path / "d", "--frames", "5", "--repeat", "4", "--out", lines

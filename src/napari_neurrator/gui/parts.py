@@ -62,12 +62,12 @@ def text(words: str = "", *, bold: bool = False, quiet: bool = False, points: fl
     style = []
     if bold:
         style.append("font-weight: bold")
-    if quiet:
-        style.append("color: #9aa3ae")
     if points:
         style.append(f"font-size: {points}pt")
     if style:
         label.setStyleSheet("QLabel { " + "; ".join(style) + " }")
+    if quiet:
+        grey(label, True)
     return label
 
 
@@ -90,16 +90,15 @@ def grey(label: QLabel, on: bool) -> None:
         label.setGraphicsEffect(None)
         return
     effect = QGraphicsOpacityEffect(label)
-    effect.setOpacity(0.6)
+    effect.setOpacity(0.62)
     label.setGraphicsEffect(effect)
 
 
 def heading(words: str) -> QLabel:
     """Make the title of a section."""
     label = text(words.upper(), bold=True, points=8, wrap=False)
-    label.setStyleSheet(
-        "QLabel { color: #9aa3ae; font-weight: bold; font-size: 8pt; letter-spacing: 1px; margin-top: 3px; }"
-    )
+    label.setStyleSheet("QLabel { font-weight: bold; font-size: 8pt; letter-spacing: 1px; margin-top: 3px; }")
+    grey(label, True)
     return label
 
 
@@ -160,7 +159,7 @@ def toggle(words: str, tip: str = "") -> QToolButton:
     made.setToolTip(tip)
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     made.setStyleSheet(
-        "QToolButton { padding: 4px 6px; border-radius: 3px; background: #414851; }"
+        "QToolButton { padding: 4px 6px; border-radius: 3px; background: #414851; color: #f0f1f2; }"
         f"QToolButton:checked {{ background: {ACCENT}; color: #0b1620; font-weight: bold; }}"
     )
     return made
