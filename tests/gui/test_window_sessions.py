@@ -215,7 +215,9 @@ def test_a_saved_session_opens_again(room, fakes, tmp_path, monkeypatch):
     assert session.groups["three"] == session.unit_ids[:3]
     assert (session.frame, session.repeat) == (4, 1)
     assert (session.colour_by, session.only_good) == ("depth", True)
-    assert said in {result.text for result in session.results.values()}
+    kept = next(result for result in session.results.values() if result.text == said)
+    assert kept.evidence is not None
+    assert kept.evidence.p == 0.004
 
 
 def test_a_session_from_memory_cannot_be_saved(room, fakes, tmp_path, notified):
