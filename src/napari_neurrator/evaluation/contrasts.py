@@ -11,7 +11,7 @@ from ..decoding.windows import spike_windows
 from .draws import Draw, draw
 from .judging import Bench
 from .material import Material, OnProgress
-from .nulls import halves, matched_units, spearman_brown
+from .nulls import halves, matched_units
 from .scores import truth
 from .statistics import two_sided_p
 from .tables import Judge
@@ -59,63 +59,63 @@ def _scores(material: Material, judge: Judge, drawn: Draw) -> dict[str, float]:
 
 
 def split_half(material: Material, bench: Bench, cache: Path, progress: OnProgress) -> dict[str, Any] | None:
-    """Say how far two halves of the units, and two halves of the showings, decode the same: what the neurons can know at best.
+    """Say how far two halves of the units, and two showings of a frame, decode the same: what the neurons can know at best.
+
+    All are cosines of deviations from the mean grid.
 
     Returns
     -------
     dict or None
-        ``truth``: the mean cosine, of the deviations from the mean grid, of what all units decode with the frame shown. ``units`` and ``showings``:
-        the agreement of the halves by the same measure (``agreement``, ``by_split``), and the reliability of the whole by Spearman and Brown
-        (``reliability``). By classical test theory the cosine with the truth can hardly exceed the square root of the reliability (``bound``).
-        None for a single unit.
+        ``truth``: of what all units decode with the frame shown, mean over moments. ``units``: ``agreement`` of two random halves of the units at the
+        same moment, its values ``by_split``, and the ``size`` of a half. ``showings``: ``agreement`` of what all units decode at two showings of the
+        same frame, and ``ceiling``, its square root; None where frames were shown once. None for a single unit.
+
+    Notes
+    -----
+    Let d be the direction decoded at a showing of a frame, m its mean over showings, and t that of the true grid, with |d| = |t| = 1. Two showings agree by
+    E[d·d'] = |m|², and E[d·t] = m·t ≤ |m|: nothing decoded with this spread can be nearer to the truth, on average, than the root of the agreement.
     """
     if len(material.unit_ids) < 2:
         return None
+    centred = draw(material, material.unit_ids, bench.narrator, cache).centred
     rng = np.random.default_rng([material.config.seed, 16])
     by_units = []
     for number, pair in enumerate(halves(material.unit_ids, _DIVISIONS, rng)):
         progress("decoding halves of the units", number, _DIVISIONS)
         rows = material.narrated
         parts = zip(material.decode(pair[0], rows), material.decode(pair[1], rows), strict=True)
-        by_units.append(float(torch.cat([_cosine(material, a, b) for a, b in parts]).mean()))
+        by_units.append(
+            float(torch.cat([(_directions(material, a) * _directions(material, b)).sum(1) for a, b in parts]).mean())
+        )
     progress("decoding halves of the units", _DIVISIONS, _DIVISIONS)
-    by_showings = _showings(material, rng)
-    centred = draw(material, material.unit_ids, bench.narrator, cache).centred
+    agreement = _between_showings(material)
     return {
         "truth": float(truth(centred, material.course.frame).mean()),
-        "units": {"size": len(material.unit_ids) // 2, **_reliability(by_units)},
-        "showings": None if by_showings is None else _reliability(by_showings),
+        "units": {
+            "size": len(material.unit_ids) // 2,
+            "agreement": float(np.mean(by_units)),
+            "by_split": by_units,
+        },
+        "showings": None
+        if agreement is None
+        else {"agreement": agreement, "ceiling": float(np.sqrt(max(agreement, 0.0)))},
     }
 
 
-def _showings(material: Material, rng: np.random.Generator) -> list[float] | None:
-    """Decode the showings of some frames, divide them at random, and return how far the halves' means agree, by division."""
+def _between_showings(material: Material) -> float | None:
+    """Return the mean cosine of what is decoded at two different showings of a frame, over frames that were narrated."""
     frame = material.course.frame
-    chosen = np.unique(frame[material.narrated])
-    rows = [np.flatnonzero(frame == one) for one in chosen]
-    rows = [some for some in rows if len(some) > 1]
-    if not rows:
-        return None
     found = []
-    for some in rows:
-        grids = torch.cat(list(material.decode(material.unit_ids, some)))
-        pairs = halves(list(range(len(some))), _DIVISIONS, rng)
-        a, b = (torch.stack([grids[half].mean(0) for half in side]) for side in zip(*pairs, strict=True))
-        found.append(_cosine(material, a, b).numpy())
-    return [float(value) for value in np.mean(found, axis=0)]
+    for one in np.unique(frame[material.narrated]):
+        rows = np.flatnonzero(frame == one)
+        if len(rows) > 1:
+            directions = torch.cat([_directions(material, part) for part in material.decode(material.unit_ids, rows)])
+            # Over all pairs, from the length of the sum.
+            pairs = float(directions.sum(0).square().sum() - directions.square().sum())
+            found.append(pairs / (len(rows) * (len(rows) - 1)))
+    return float(np.mean(found)) if found else None
 
 
-def _cosine(material: Material, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    a, b = ((grids - material.pool.prior).flatten(1) for grids in (a, b))
-    return torch.nn.functional.cosine_similarity(a, b, dim=1, eps=1e-6)
-
-
-def _reliability(by_split: list[float]) -> dict[str, Any]:
-    agreement = float(np.mean(by_split))
-    reliability = spearman_brown(agreement)
-    return {
-        "agreement": agreement,
-        "by_split": by_split,
-        "reliability": reliability,
-        "bound": float(np.sqrt(max(reliability, 0.0))),
-    }
+def _directions(material: Material, grids: torch.Tensor) -> torch.Tensor:
+    """Return deviations from the mean grid at length 1 (grid, number); 0 where nothing deviates."""
+    return torch.nn.functional.normalize((grids - material.pool.prior).flatten(1), dim=1, eps=1e-6)

@@ -23,7 +23,7 @@ p { max-width: 48rem; margin: .5rem 0; } .note, figcaption, footer { color: var(
 .wide { overflow-x: auto; margin: .4rem 0; } table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid var(--rule); vertical-align: top; overflow-wrap: normal; }
 td { white-space: nowrap; } td:first-child { white-space: normal; min-width: 7rem; } th { font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--quiet); }
-th:first-child, td:first-child, td.words, th.words { text-align: left; } td.words { white-space: normal; min-width: 14rem; }
+th:first-child, td:first-child, td.words, th.words { text-align: left; } td.words { white-space: normal; min-width: 6rem; }
 td small { color: var(--quiet); font-weight: 400; display: block; } .better { font-weight: 600; } td.not { color: var(--quiet); }
 dl { font-size: .88rem; display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: .8rem 0; max-width: 56rem; }
 dt { color: var(--quiet); } dd { margin: 0; }
@@ -52,7 +52,7 @@ _PAGE = """<!DOCTYPE html>
 <footer><p>{{ foot }}</p></footer></body></html>"""
 
 # A table: head, and rows of cells (words, small print, class); the first column is words.
-_TABLE = """{% macro table(head, rows) %}<div class="wide"><table><thead><tr>{% for one in head %}<th scope="col">{{ one }}</th>{% endfor %}</tr></thead>
+_TABLE = """{% macro table(head, rows, words) %}<div class="wide"><table><thead><tr>{% for one in head %}<th scope="col"{% if loop.index0 in (words or ()) %} class="words"{% endif %}>{{ one }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row %}<td{% if cell[2] %} class="{{ cell[2] }}"{% endif %}>{{ cell[0] }}{% if cell[1] %} <small>{{ cell[1] }}</small>{% endif %}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>{% endmacro %}"""
 
@@ -100,6 +100,11 @@ def percent(value: float) -> str:
         if value in (0, 1)
         else f"{100 * value:.2f} %"
     )
+
+
+def percents(bounds: tuple[float, float] | None) -> str:
+    """Write the interval of a share in brackets after a blank, or nothing where there is none."""
+    return f" (95 % interval {percent(bounds[0])} to {percent(bounds[1])})" if bounds else ""
 
 
 def p_text(p: float | None) -> str:

@@ -4,10 +4,10 @@ import json
 from typing import TYPE_CHECKING
 
 from .figures import against_size, null_histogram, panels, svg
-from .html import bounds_text, number, p_text, picture, render
+from .html import bounds_text, number, p_text, percent, picture, render
 from .report import Example, Report, SizeResult, strict
 from .tables import EXPLAINED, SCORES
-from .verdict import SPLIT_MEANS, verdict
+from .verdict import verdict
 
 if TYPE_CHECKING:
     from ..recording.stimulus import Stimulus
@@ -99,7 +99,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     tested = f"{report.n:,} ({report.n_frames:,} frames, {report.repeats} showing{'s' * (report.repeats > 1)})"
     return [
         ("Decoder", f"{report.decoder_kind}{fitted}, profile {report.profile}; one for all subsets of units"),
-        ("Held out", f"{report.split}: {SPLIT_MEANS.get(report.split, '')}"),
+        ("Split", report.split),
         (
             "Moments tested",
             f"{tested}, worth about {report.effective_moments:,.0f} independent ones by the autocorrelation of their scores",
@@ -220,22 +220,20 @@ def _halves(report: Report) -> list[str]:
         return []
     units, showings = found["units"], found["showings"]
     sentences = [
-        f"What all units decode deviates from the mean grid as the truth does with a cosine of {found['truth']:.3f}. "
-        f"Two random halves of the units ({units['size']:,} each) agree, at the same moment, by {units['agreement']:.3f} on the same scale, which puts the reliability of all of them at "
-        f"{units['reliability']:.3f} (Spearman and Brown)."
+        f"What all units decode deviates from the mean grid as the truth does with a cosine of {number(found['truth'])}. "
+        f"Two random halves of the units ({units['size']:,} each) agree at the same moment by {number(units['agreement'])} on the same scale."
     ]
     if showings:
         sentences.append(
-            f"The means of two random halves of the showings of a frame agree by {showings['agreement']:.3f}: what the units say of a frame again and again."
+            f"What all units decode at two showings of the same frame agrees by {number(showings['agreement'])}. With that much change from showing to showing, the cosine with the truth "
+            f"cannot be above the square root of the agreement, {number(showings['ceiling'])}, on average."
         )
-    sentences.append(
-        f"A cosine with the truth much above the square root of the reliability ({units['bound']:.3f}) would be suspect. Agreement is no proof of truth: all halves rest on the same decoder."
-    )
+    sentences.append("Agreement is no proof of truth: all of it rests on the same decoder.")
     return sentences
 
 
 def _example(example: Example, stimulus: "Stimulus") -> dict:
-    scores = f"Patch cosine {example.patch_cosine:.3f}; nearer to it than to {example.rank:.0%} of other pictures"
+    scores = f"Patch cosine {example.patch_cosine:.3f}; nearer to the true picture than to {percent(example.rank)} of the others"
     if example.sbert is not None:
         scores += f"; SBERT {example.sbert:.3f}"
     return {

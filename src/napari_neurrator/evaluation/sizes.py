@@ -10,7 +10,7 @@ from .nulls import matched_units
 from .report import Null, SizeResult
 from .scores import truth
 from .statistics import holm, interval, p_value
-from .tables import SHARES, Judge
+from .tables import LIMITS, SHARES, Judge
 from .text_scores import unique_rate
 
 
@@ -62,7 +62,7 @@ def judge_size(
             gain = right - prior[kind][name][0, frame]
             result.by_draw[name] = [float(value) for value in right.mean(1)]
             rng = np.random.default_rng([material.config.seed, 13])
-            result.ci[name] = interval(right, blocks, rng, share=name in SHARES)
+            result.ci[name] = interval(right, blocks, rng, share=name in SHARES, limits=LIMITS.get(name, (0.0, 1.0)))
             result.above_prior[name] = float(gain.mean())
             result.above_prior_ci[name] = interval(gain, blocks, np.random.default_rng([material.config.seed, 18]))
             mean = np.mean([table[kind][name] for table in tables], axis=0)

@@ -46,6 +46,7 @@ def interval(
     level: float = 0.95,
     n: int = 2000,
     share: bool = False,
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[float, float] | None:
     """Return a confidence interval of a mean score by resampling whole blocks.
 
@@ -65,6 +66,8 @@ def interval(
     share : bool
         Whether scores say right or wrong. Where all moments are one of them, resampling would find no spread: then the interval is the
         exact binomial one over blocks.
+    limits : tuple of float
+        What the score can be at least and at most.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def interval(
         means = sums.mean(0) / count
         middle, half = sums.sum() / (len(scores) * count.sum()), stats.t.ppf(0.5 + level / 2, len(names) - 1)
         half *= means.std(ddof=1) / np.sqrt(len(names))
-        return float(middle - half), float(middle + half)
+        return max(float(middle - half), limits[0]), min(float(middle + half), limits[1])
     chosen = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n)
     drawn = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), size=n) / len(scores)
     means = np.einsum("nd,db,nb->n", drawn, sums, chosen, optimize=True) / (chosen @ count)

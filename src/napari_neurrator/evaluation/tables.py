@@ -40,6 +40,9 @@ EXPLAINED = {
 # Scores that are shares of moments, each right or wrong.
 SHARES = ("label_accuracy", "retrieval_top1", "retrieval_top5")
 
+# What other scores than those from 0 to 1 can be.
+LIMITS = {"patch_cosine": (-1.0, 1.0), "sbert": (-1.0, 1.0), "sbert_max": (-1.0, 1.0)}
+
 
 @dataclass(eq=False)
 class Judge:

@@ -1,6 +1,6 @@
 """What an evaluation comes to, in a few sentences that claim no more than was tested."""
 
-from .html import bounds_text, percent
+from .html import bounds_text, number, percent
 from .report import Report
 
 SPLIT_MEANS = {
@@ -40,13 +40,29 @@ def verdict(report: Report) -> tuple[list[str], bool]:
     from_two_way, from_said = _from(report, "two_way"), _from(report, said)
     second = (
         f"Against chance: {_claim('the decoded pictures', from_two_way)}; {_claim(_SENTENCES[said], from_said)} "
-        f"(p ≤ 0.05, corrected for {len(report.sizes)} population size{'s' * (len(report.sizes) > 1)})."
+        f"(p ≤ 0.05, corrected for {len(report.sizes)} population size{'s' * (len(report.sizes) > 1)}; on average over random subsets, which says nothing of a single one)."
     )
+    worse = worse_than_prior(report)
+    if worse:
+        second += f" {worse}"
     third = SPLIT_MEANS.get(report.split, "")
     sentences = [first, second, f"{third[:1].upper()}{third[1:]}."] if third else [first, second]
     if report.simulated:
         sentences.append("The session was simulated by a program: nothing here says anything about a brain.")
     return sentences, from_two_way is not None or from_said is not None
+
+
+def worse_than_prior(report: Report) -> str:
+    """Say that what all units decode is farther from the truth than the mean grid, where it is; else nothing."""
+    whole = report.sizes[-1]
+    bounds = whole.above_prior_ci.get("patch_cosine")
+    gain = whole.above_prior["patch_cosine"]
+    if gain >= 0 or (bounds and bounds[1] >= 0):
+        return ""
+    return (
+        f"As pictures, though, what is decoded is farther from the truth than the mean grid is (patch cosine {number(gain, signed=True)} {bounds_text(bounds, signed=True)}".rstrip()
+        + ")."
+    )
 
 
 def _from(report: Report, name: str) -> int | None:

@@ -87,7 +87,12 @@ def _curve(config: GroupsStudy, session: StudySession, units: list) -> list[dict
             frames = session.null_frames
             null = mean[np.arange(len(mean)), frames].mean(1) if len(frames) else np.empty(0)
             row["by_draw"][name] = right.mean(1).tolist()
-            row["ci"][name] = interval(right, blocks, np.random.default_rng([config.seed, 31]))
+            row["ci"][name] = interval(
+                right,
+                blocks,
+                np.random.default_rng([config.seed, 31]),
+                limits=(0.0 if name == "two_way" else -1.0, 1.0),
+            )
             row["p"][name] = p_value(float(right.mean()), null)
             row["null_mean"][name] = float(null.mean()) if len(null) else None
         curve.append(row)

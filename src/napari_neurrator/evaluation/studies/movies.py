@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import numpy as np
+
 from ...errors import NeurratorError
 from ..config import EvaluateConfig
-from ..html import bounds_text, p_text, percent
+from ..html import p_text, percent, percents
 from ..material import OnProgress, gather
 from ..report import Report
 from ..run import evaluate_material
+from ..verdict import worse_than_prior
 from .config import MoviesStudy
 from .report import Outcome, Section
 from .sets import StudySession
@@ -36,7 +39,9 @@ def study_movies(
             "within": within.model_dump(exclude={"config", "decoder_config", "versions"}),
             "across": across.model_dump(exclude={"config", "decoder_config", "versions"}),
         }
-        headlines.append(f"{session.name}: {_claim('within', within)}; {_claim('across', across)}.")
+        headlines.append(
+            f"{session.name}: {_claim('within', within)}; {_claim('across', across)}. {worse_than_prior(across)}".rstrip()
+        )
         sections.append(_section(session.name, within, across))
     summary = (
         "One decoder a session was fitted on one film. “Within” tests held-out moments of that film; “across” tests another film of which nothing was fitted. The default decoder answers with "
@@ -48,10 +53,9 @@ def study_movies(
 
 def _claim(which: str, report: Report) -> str:
     whole = report.sizes[-1]
-    value, p = whole.by_draw["two_way"][0], whole.p_holm["two_way"]
-    bounds = bounds_text(whole.ci["two_way"])
+    value, p = float(np.mean(whole.by_draw["two_way"])), whole.p_holm["two_way"]
     verdict = "more than chance" if p is not None and p <= 0.05 else "not more than chance"
-    return f"{which} ({report.stimulus}, {report.n_pictures:,} pictures) two-way identification is {percent(value)} {bounds}, {verdict} ({p_text(p)}, corrected)"
+    return f"{which} ({report.stimulus}, {report.n_pictures:,} pictures) two-way identification is {percent(value)}{percents(whole.ci['two_way'])}, {verdict} ({p_text(p)}, corrected)"
 
 
 def _section(name: str, within: Report, across: Report) -> Section:

@@ -1,6 +1,7 @@
 """The report of a study: sections of words, tables and figures on a page, and everything in JSON."""
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -88,14 +89,14 @@ _BODY = """{% extends "page" %}{% from "table" import table %}{% block body %}
 <div class="verdict">{% for one in headlines %}<p class="lead">{{ one }}</p>{% endfor %}</div><p>{{ summary }}</p>
 {% for one in sections %}<h2>{{ one.title }}</h2>{% if one.text %}<p>{{ one.text }}</p>{% endif %}
 {% if one.svg %}<figure>{{ one.svg | safe }}<figcaption>{{ one.caption }}</figcaption></figure>{% endif %}
-{% if one.rows %}{{ table(one.head, one.cells) }}{% endif %}
+{% if one.rows %}{{ table(one.head, one.cells, one.words) }}{% endif %}
 {% if one.shots %}<div class="examples">{% for shot in one.shots %}<div class="example"><img alt="" src="{{ shot.picture }}"><div><q>{{ shot.title }}</q><p class="note">{{ shot.text }}</p></div></div>{% endfor %}</div>{% endif %}{% endfor %}
 {% endblock %}"""
 
 
 def study_page(report: StudyReport) -> str:
     """Return the page of a study."""
-    sections = [{**dict(one), "cells": [[_cell(cell) for cell in row] for row in one.rows]} for one in report.sections]
+    sections = [{**dict(one), **_cells(one)} for one in report.sections]
     return render(
         _BODY,
         title=report.title,
@@ -109,9 +110,21 @@ def study_page(report: StudyReport) -> str:
     )
 
 
-def _cell(text: str) -> tuple[str, str, str]:
-    """Put an interval in small print below its number, and let a list of words wrap."""
-    if text.endswith("]") and " [" in text:
-        value, _, bounds = text.partition(" [")
-        return value, f"[{bounds}", ""
-    return text, "", "words" if len(text) > 24 else ""
+def _cells(section: Section) -> dict[str, Any]:
+    """Return a section's cells as (words, small print, class), and which columns hold words and not numbers."""
+    words = [
+        column
+        for column in range(len(section.head))
+        if not all(re.match(r"[-+−–\d]|p [=<]", row[column]) for row in section.rows)
+    ]
+    cells = [
+        [(*_with_small_print(text), "words" if place in words else "") for place, text in enumerate(row)]
+        for row in section.rows
+    ]
+    return {"cells": cells, "words": words}
+
+
+def _with_small_print(text: str) -> tuple[str, str]:
+    """Put an interval below its number."""
+    value, bracket, bounds = text.partition(" [")
+    return (value, f"[{bounds}") if bracket and text.endswith("]") else (text, "")

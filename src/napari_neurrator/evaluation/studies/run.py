@@ -34,9 +34,7 @@ def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | No
     began = time.monotonic()
     progress = on_progress or (lambda stage, done, total: None)
     folder = report_folder(out)
-    names = [one.name or f"session {number + 1}" for number, one in enumerate(config.sessions)]
-    if len(set(names)) < len(names):
-        raise NeurratorError("Two sessions of the study have the same name: name them differently.")
+    names = _names(config)
     if isinstance(config, MoviesStudy) and config.parts is not None:
         from .parts import fit_on_parts
 
@@ -72,6 +70,14 @@ def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | No
     write_json(folder / "report.json", report)
     write_text(folder / "report.html", study_page(report))
     return report
+
+
+def _names(config: StudyConfig) -> list[str]:
+    """Return what sessions are called: as they are told, else as their files."""
+    names = [one.name or Path(one.recording.rstrip("/")).name.split(".")[0] for one in config.sessions]
+    if len(set(names)) < len(names):
+        raise NeurratorError("Two sessions of the study have the same name: name them differently (name).")
+    return names
 
 
 def _worker(config: StudyConfig) -> Callable[..., Outcome]:

@@ -9,7 +9,7 @@ from ...errors import NeurratorError
 from ...vision.cache import patch_grids
 from ..draws import draw
 from ..figures import bars_with_dots, panels, svg
-from ..html import bounds_text, number, p_text, percent, picture
+from ..html import bounds_text, number, p_text, percent, percents, picture
 from ..judging import make_bench
 from ..material import Material, OnProgress
 from ..pool import Pool
@@ -17,6 +17,7 @@ from ..report import Report
 from ..run import evaluate_material
 from ..scores import truth, two_way
 from ..statistics import interval
+from ..verdict import worse_than_prior
 from .config import UnseenStudy
 from .report import Outcome, Section, Shot
 from .sets import StudySession
@@ -94,7 +95,7 @@ def _beyond(config: UnseenStudy, material: Material, session: StudySession, prog
     return {
         "n_known": len(known),
         "cosine": {name: float(one.mean()) for name, one in values.items()},
-        "ci": {name: interval(one, material.blocks, rng) for name, one in values.items()},
+        "ci": {name: interval(one, material.blocks, rng, limits=(-1.0, 1.0)) for name, one in values.items()},
         "beyond_recall": float(gain.mean()),
         "beyond_recall_ci": interval(gain, material.blocks, rng),
         "nearer_to_a_known_picture": float((np.concatenate(other) > right).mean()),
@@ -107,11 +108,11 @@ def _beyond(config: UnseenStudy, material: Material, session: StudySession, prog
 def _headline(name: str, report: Report) -> str:
     whole = report.sizes[-1]
     size = smallest_beating(report, "two_way")
-    value = percent(whole.by_draw["two_way"][0])
+    value = percent(float(np.mean(whole.by_draw["two_way"])))
     claim = f"beats the null from {size:,} unit{'s' * (size > 1)} on" if size else "does not beat the null"
     return (
-        f"{name}: an unseen picture is told from another unseen one in {value} of pairs {bounds_text(whole.ci['two_way'])}, among {report.n_pictures:,} pictures; this {claim} "
-        f"({p_text(whole.p_holm['two_way'])} with all units, corrected)."
+        f"{name}: an unseen picture is told from another unseen one in {value} of pairs{percents(whole.ci['two_way'])}, among {report.n_pictures:,} pictures; this {claim} "
+        f"({p_text(whole.p_holm['two_way'])} with {whole.size:,} units, corrected). {worse_than_prior(report)}".rstrip()
     )
 
 
