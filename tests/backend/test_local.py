@@ -130,6 +130,10 @@ def test_evidence_of_a_showing_seen_in_fitting_is_no_test():
     assert "The other 1" in words
     assert "--held-out" in summary_of([seen])
     assert summary_of([none]) == none.in_words
+    few = NarrationEvidence.of(evidence.model_copy(update={"p": 0.25, "least": 0.25}), "", "held-out-repeats", True)
+    assert few.better is None
+    assert "In 2 of 2 sentences" in summary_of([few, few])
+    assert "luck alone would bring 25.0%" in summary_of([few, few])
 
 
 def test_stopping_ends_with_cancelled_and_the_next_job_works(backend, request_of):

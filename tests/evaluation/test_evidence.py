@@ -49,6 +49,16 @@ def test_p_is_exact_whatever_is_decoded():
         assert min(p) > 0
 
 
+def test_many_moments_are_judged_as_each_alone():
+    held_against, true = references(40)
+    decoded = grids(70, seed=4)
+    frames = true[torch.arange(70) % 40]
+    together = held_against.judge(decoded, frames)
+    assert len(together) == 70
+    for row in (0, 3, 63, 64, 69):
+        assert together[row].p == held_against.judge(decoded[row : row + 1], frames[row : row + 1])[0].p
+
+
 def test_a_frame_that_is_not_among_the_references_counts_as_one_more():
     held_against, true = references(40)
     new = grids(1, seed=9)
@@ -83,7 +93,16 @@ def test_few_pictures_cannot_give_more_than_chance_and_that_is_said():
     found = held_against.judge(true[:1], true[:1])[0]
     assert found.p == found.least == pytest.approx(1 / 8)
     assert not found.better
+    assert not found.greyed
     assert "so few different frames" in found.in_words()
+    other = held_against.judge(true[1:2], true[:1])[0]
+    assert other.p > 1 / 8
+    assert other.greyed
+    assert other.in_words().startswith("Not more than chance")
+    table = EvidenceTable.of({4: [found, other]}, 2, 8)
+    assert table.better == [0.0]
+    assert table.best == [0.5]
+    assert "the frame shown fits best: 50% with 4 units (by luck 12%)" in table.in_words()
 
 
 def test_words():
@@ -113,7 +132,9 @@ def test_the_table_survives_json_and_refuses_nonsense():
     assert EvidenceTable.model_validate_json(table.model_dump_json()) == table
     assert "50% with 3 units" in table.in_words()
     with pytest.raises(ValidationError):
-        EvidenceTable(sizes=[3, 1], better=[0, 1], gain=[0, 1], usual=[0, 0], moments=1, frames=1)
+        EvidenceTable(
+            sizes=[3, 1], better=[0, 1], best=[0, 1], luck=0.01, gain=[0, 1], usual=[0, 0], moments=1, frames=1
+        )
 
 
 # -- on the simulated session: units blind to the film, spikes of another time, and units that see ----------------------------------------

@@ -155,7 +155,7 @@ class FakeBackend:
 
     def __init__(self, delay_s=0.002):
         self.delay_s, self.fail = delay_s, ""
-        self.p, self.problem = 0.004, ""
+        self.p, self.least, self.problem = 0.004, 0.004, ""
         self.hold = threading.Event()
         self.hold.set()
         self.requests, self.cancelled, self.closed, self.threads = [], set(), False, []
@@ -217,7 +217,7 @@ class FakeBackend:
             p.Patches(job_id=job, moment=0, cosine=p.PackedArray.pack(cosine), mean_cosine=0.68, prior_cosine=0.43)
         )
         if "evidence" in request.want:
-            evidence = Evidence(patch_cosine=0.68, prior_cosine=0.43, gain=0.25, usual=-0.1, p=self.p, least=0.004)
+            evidence = Evidence(patch_cosine=0.68, prior_cosine=0.43, gain=0.25, usual=-0.1, p=self.p, least=self.least)
             evidence = None if self.problem else evidence
             on_event(p.Judged(job_id=job, moment=0, evidence=evidence, problem=self.problem))
         for word in self.sentence.split():

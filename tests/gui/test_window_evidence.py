@@ -52,6 +52,21 @@ def test_a_sentence_by_chance_is_greyed_and_says_so(room):
     assert "red ball" in dock.reference.text()
 
 
+def test_with_too_few_pictures_a_sentence_that_fits_best_is_not_greyed_but_proves_nothing(room):
+    workspace = room()
+    workspace.backend.p = workspace.backend.least = 0.25
+    narrated(workspace)
+    dock = workspace.docks["Narrate"]
+    assert not greyed(dock)
+    assert dock.verdict.text() == "Fits best of all, by luck in 25%"
+    assert "one sentence alone" in dock.because.text()
+    assert on_the_frame(workspace)[0] == workspace.backend.sentence
+    workspace.backend.p = 0.75
+    narrated(workspace, frame=10)
+    assert greyed(dock)
+    assert dock.verdict.text() == "Not more than chance (p = 0.75)"
+
+
 def test_it_is_grey_while_it_streams_and_white_again_with_the_next(room):
     workspace = room()
     session, dock = workspace.session, workspace.docks["Narrate"]

@@ -46,7 +46,7 @@ class NarrationEvidence(BaseModel):
         As there; None where nothing could be measured.
     better : bool or None
         Whether the sentence is more than chance (`p` at most 0.05); None where this was not tested, because the decoder was fitted on this showing
-        or has no evidence.
+        or has no evidence, or because so few different frames were shown that no sentence alone could be.
     split : str
         What was held out when the decoder was fitted.
     held_out : bool
@@ -75,7 +75,7 @@ class NarrationEvidence(BaseModel):
             return cls(split=split, held_out=held_out, in_words=problem)
         return cls(
             **{name: round(value, 5) for name, value in evidence.model_dump().items()},
-            better=evidence.better if held_out else None,
+            better=evidence.better if held_out and evidence.testable else None,
             split=split,
             held_out=held_out,
             in_words=evidence.in_words(held_out),
@@ -318,6 +318,14 @@ def summary_of(evidence: Sequence[NarrationEvidence | None]) -> str:
         Of all narrations.
     """
     tested = [one for one in evidence if one is not None and one.better is not None]
+    few = [one for one in evidence if one is not None and one.held_out and one.p is not None and one.least is not None]
+    if not tested and few:
+        best = sum(one.p <= one.least for one in few if one.p is not None and one.least is not None)
+        luck = sum(one.least for one in few if one.least is not None) / len(few)
+        return (
+            f"In {best} of {len(few)} sentences at showings that were held out ({few[0].split}) the frame shown fits best of all, {best / len(few):.1%}; "
+            f"luck alone would bring {luck:.1%}. So few different frames were shown that no sentence alone can be more than chance."
+        )
     if not tested:
         fitted = any(one is not None and one.p is not None for one in evidence)
         problems = [one.in_words for one in evidence if one is not None and one.p is None]

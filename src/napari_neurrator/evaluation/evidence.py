@@ -43,15 +43,32 @@ class Evidence(BaseModel):
         return words if held_out else f"Not a test: the decoder was fitted on this showing. {words}"
 
     @property
+    def testable(self) -> bool:
+        """Whether one sentence could be more than chance at all: enough different frames were shown."""
+        return self.least <= ALPHA
+
+    @property
+    def best(self) -> bool:
+        """Whether no other frame fits as well as the one shown, but for those that look the same."""
+        return self.p <= self.least + 1e-9
+
+    @property
+    def greyed(self) -> bool:
+        """Whether the sentence is shown greyed: other frames fit as well, too often for more than chance."""
+        return not self.better and (self.testable or not self.best)
+
+    @property
     def verdict(self) -> str:
         """Say it in a few words."""
+        if not self.better and not self.greyed:
+            return f"Fits best of all, by luck in {share_in_words(self.least)}"
         return f"{'More' if self.better else 'Not more'} than chance (p = {p_in_words(self.p)})"
 
     @property
     def because(self) -> str:
         """Say what the verdict rests on."""
-        if not self.better and self.least > ALPHA:
-            return f"so few different frames were shown that p cannot fall below {p_in_words(self.least)} here, however well they are told apart."
+        if not self.better and not self.greyed:
+            return "so few different frames were shown that one sentence alone cannot be more than chance; look at many moments."
         return f"{share_in_words(self.p)} of the frames shown fit what was decoded at least as well."
 
 
@@ -76,6 +93,10 @@ class EvidenceTable(BaseModel):
         Share of the moments at which the sentence is more than chance; about 0.05 where the units know nothing.
     gain : list of float
         Mean gain of the true frame.
+    best : list of float
+        Share of the moments at which no other frame fits as well.
+    luck : float
+        The same for units that know nothing; above 0.05 no single sentence can be more than chance.
     usual : list of float
         Mean of the other frames' median gain.
     moments, frames : int
@@ -86,6 +107,8 @@ class EvidenceTable(BaseModel):
 
     sizes: list[int] = Field(min_length=1)
     better: list[float]
+    best: list[float]
+    luck: float
     gain: list[float]
     usual: list[float]
     moments: int = Field(ge=1)
@@ -95,7 +118,7 @@ class EvidenceTable(BaseModel):
     def _check(self) -> "EvidenceTable":
         if self.sizes != sorted(set(self.sizes)) or self.sizes[0] < 1:
             raise ValueError("sizes have to ascend")
-        if any(len(row) != len(self.sizes) for row in (self.better, self.gain, self.usual)):
+        if any(len(row) != len(self.sizes) for row in (self.better, self.best, self.gain, self.usual)):
             raise ValueError("every size needs its figures")
         return self
 
@@ -108,13 +131,22 @@ class EvidenceTable(BaseModel):
             return [round(float(np.mean([getattr(one, name) for one in found[size]])), 5) for size in sizes]
 
         return cls(
-            sizes=sizes, better=mean("better"), gain=mean("gain"), usual=mean("usual"), moments=moments, frames=frames
+            sizes=sizes,
+            better=mean("better"),
+            best=mean("best"),
+            luck=round(float(np.mean([one.least for row in found.values() for one in row])), 5),
+            gain=mean("gain"),
+            usual=mean("usual"),
+            moments=moments,
+            frames=frames,
         )
 
     def in_words(self) -> str:
-        """Say how many sentences were more than chance, by number of units."""
+        """Say how many sentences were more than chance, by number of units; where none can be, how often the frame shown fits best."""
+        few = self.luck > ALPHA
         shares = [
             f"{share:.0%} with {size} unit{'s' if size != 1 else ''}"
-            for size, share in zip(self.sizes, self.better, strict=True)
+            for size, share in zip(self.sizes, self.best if few else self.better, strict=True)
         ]
-        return f"Of {self.moments} held-out moments, more than chance: {', '.join(shares)} (by luck 5%)."
+        what, luck = ("the frame shown fits best", self.luck) if few else ("more than chance", ALPHA)
+        return f"Of {self.moments} held-out moments, {what}: {', '.join(shares)} (by luck {luck:.0%})."

@@ -13,8 +13,8 @@ from .nulls import matched_units
 
 # Numbers of true grids that are kept with a decoder, and frames at least and at most.
 _HELD, _FEW, _MANY = 1 << 23, 64, 256
-# Frames that are turned to float32 at a time.
-_AT_ONCE = 16
+# Frames that are turned to float32 at a time, and numbers of decoded grids that are worked on at a time.
+_AT_ONCE, _WORKED_ON = 16, 1 << 22
 # Grids that differ by less than rounding to half precision are one picture.
 _SAME = 1 - 1e-4
 
@@ -57,6 +57,10 @@ class ReferenceFrames:
         Neighbours of the frame in its film are among the frames it is held against. Left out, they would make p too small: what is decoded
         leans towards some stretch of the film, by luck the one where the frame lies, and within that stretch nothing would be left to beat it.
         """
+        step = _moments_at_once(self._prior.numel())
+        if len(decoded) > step:
+            parts = zip(decoded.split(step), true.split(step), strict=True)
+            return [one for part in parts for one in self.judge(*part)]
         n_patches = self._prior.shape[0]
         decoded, true = normalize(decoded.float(), dim=-1), normalize(true.float(), dim=-1)
         # Away from the prior first: differences of two cosines near 1 would lose what units that know little say.
@@ -112,6 +116,10 @@ def thin_frames(frames: np.ndarray, grid_size: int) -> tuple[np.ndarray, np.ndar
     return distinct[places], weights
 
 
+def _moments_at_once(grid_size: int) -> int:
+    return int(np.clip(_WORKED_ON // grid_size, 4, 64))
+
+
 def measure_evidence(
     decoder: SubsetDecoder,
     windows: np.ndarray,
@@ -144,7 +152,7 @@ def measure_evidence(
         Called with (done, total); may raise `Stopped`.
     """
     columns = list(range(len(decoder.unit_ids)))
-    chunk = int(np.clip((1 << 24) // max(int(np.prod(true.shape[1:])), 1), 4, 64))
+    chunk = _moments_at_once(int(np.prod(true.shape[1:])))
     found: dict[int, list[Evidence]] = {}
     for number, size in enumerate(sizes):
         rng = np.random.default_rng([seed, 20, size])

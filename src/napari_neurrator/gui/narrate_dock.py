@@ -276,8 +276,8 @@ class NarrateDock(parts.Listener):
             parts.badge(self.verdict, "", "plain")
             self.because.setText("" if result is None else result.problem)
         else:
-            kind = "plain" if not evidence.better else "good" if result.held_out else "warn"
-            tested = result.held_out or not evidence.better
+            kind = "warn" if not (result.held_out or evidence.greyed) else "good" if evidence.better else "plain"
+            tested = result.held_out or evidence.greyed
             parts.badge(self.verdict, evidence.verdict if tested else "Not a test", kind)
             because = evidence.because[0].upper() + evidence.because[1:]
             self.because.setText(because if result.held_out else f"{SEEN} {because}")

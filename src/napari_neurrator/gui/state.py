@@ -86,7 +86,7 @@ class Result:
     @property
     def greyed(self) -> bool:
         """Whether the sentence is not more than chance."""
-        return self.evidence is not None and not self.evidence.better
+        return self.evidence is not None and self.evidence.greyed
 
 
 class Moments:
@@ -301,6 +301,7 @@ class Session:
             if (key.units, key.decoder, key.prompt) == (now.units, now.decoder, now.prompt)
             and result.held_out
             and result.evidence is not None
+            and result.evidence.testable
         ]
         return len(same), sum(same)
 
