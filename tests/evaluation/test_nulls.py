@@ -12,7 +12,6 @@ from napari_neurrator.evaluation.nulls import (
     halves,
     matched_units,
     permuted_frames,
-    spearman_brown,
     unrelated_frames,
     word_salad,
 )
@@ -101,8 +100,3 @@ def test_halves_share_nothing():
     for one, other in halves(list(range(7)), 10, np.random.default_rng(0)):
         assert len(one) == len(other) == 3
         assert not set(one) & set(other)
-
-
-def test_spearman_brown():
-    assert spearman_brown(0.5) == pytest.approx(2 / 3)
-    assert spearman_brown(-0.2) == 0

@@ -8,11 +8,8 @@ import pytest
 
 from napari_neurrator.errors import NeurratorError, Stopped
 from napari_neurrator.evaluation.config import EvaluateConfig, default_sizes
-from napari_neurrator.evaluation.material import gather
 from napari_neurrator.evaluation.report import strict
 from napari_neurrator.evaluation.run import evaluate
-from napari_neurrator.evaluation.scores import truth
-from napari_neurrator.evaluation.statistics import false_alarm_bounds, p_value
 
 
 def _config(sample, folder, **changes):
@@ -138,35 +135,6 @@ def test_sizes_from_a_shell():
 
 def test_numbers_that_are_none_become_null():
     assert strict({"a": float("nan"), "b": (np.float32(1.5), np.int64(2))}) == {"a": None, "b": [1.5, 2]}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("query", [None, 'region == "CA1"'])
-def test_false_alarms_on_spikes_shifted_against_the_film(small_sample, small_decoder, query, monkeypatch):
-    """The decoder was fitted on the true alignment; then all spikes are shifted circularly by a random time, 100 times."""
-    from napari_neurrator.evaluation.run import _Nulls
-    from napari_neurrator.recording.spikes import SpikeTrains
-
-    material = gather(_config(small_sample, small_decoder, units=query, moments=250), lambda *a: None)
-    nulls = _Nulls(material, [])
-    rng = np.random.default_rng(0)
-    spikes = material.recording.spikes
-    first, last = (f(material.recording.presentations[c]) for f, c in ((min, "start_time"), (max, "stop_time")))
-    starts = material.moments["time"].to_numpy() + material.stored.info.window.lag_s
-    window = material.stored.info.window
-    alarms = 0
-    for _ in range(100):
-        by = rng.uniform(0, last - first)
-        shifted = SpikeTrains(
-            material.unit_ids,
-            [np.sort((t[(t >= first) & (t < last)] - first + by) % (last - first) + first) for t in map(spikes.times, material.unit_ids)],
-        )  # fmt: skip
-        material.windows = shifted.count(starts, window.n_bins, window.bin_s)
-        table = np.concatenate([material.pool.similarities(grids)[0] for grids in material.decode(material.unit_ids)])
-        null = table[np.arange(len(table)), nulls.frames["circular_shift"]].mean(1)
-        alarms += p_value(truth(table, material.course.frame).mean(), null) <= 0.05
-    low, high = false_alarm_bounds(100)
-    assert low <= alarms <= high
 
 
 def test_showings_are_thinned_before_frames():

@@ -1,6 +1,7 @@
 """Studies on the small simulated session."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from napari_neurrator.evaluation.studies.config import (
     AxesStudy,
     ClassifierStudy,
     GroupsStudy,
+    MoviesStudy,
     StabilityStudy,
+    UnseenStudy,
     read_study,
 )
+from napari_neurrator.evaluation.studies.examples import EXAMPLES, example
 from napari_neurrator.evaluation.studies.run import run_study
 
 
@@ -53,7 +57,7 @@ def test_groups_are_compared_with_as_many_units_within_each_session_and_pooled(g
     assert ca1["matched"]["difference"]["two_way"] < 0
     page = (groups_folder / "report.html").read_text(encoding="utf-8")
     assert "simulated data" in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 8
     assert "http://www.w3.org" not in page.split("<svg")[0]
 
 
@@ -94,10 +98,94 @@ def test_sentences_of_groups_that_are_alike_cannot_be_told_apart(small_sample, s
     assert found["p"] >= 0.05
 
 
+_FIT = {"stimulus": "natural_movie_one", "options": {"calibration_steps": 60}}
+
+
+def _fitted(sample, **fit):
+    return {
+        "sessions": [{"recording": str(sample), "fit": {**_FIT, **fit}, "name": "mouse"}],
+        "moments": 60,
+        "narrated": 8,
+        "n_permutations": 99,
+        "sentence_model": None,
+        "sizes": [80],
+    }
+
+
+@pytest.mark.slow
+def test_unseen_pictures_are_compared_with_recall(small_sample, small_decoder, tmp_path):
+    config = UnseenStudy(**_fitted(small_sample, split="held-out-images"), shown=3)
+    report = run_study(config, tmp_path / "r")
+    found = report.findings["mouse"]
+    assert found["evaluation"]["split"] == "held-out-images"
+    known = found["known_pictures"]
+    # Every fifth stretch of the film's 225 frames is tested, and none of these frames is known.
+    assert known["n_known"] < 225
+    assert known["cosine"]["nearest known picture"] > known["cosine"]["average known picture"]
+    assert known["beyond_recall"] == pytest.approx(
+        known["cosine"]["decoded"] - known["cosine"]["nearest known picture"]
+    )
+    assert len(report.sections[-1].shots) == 3
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png") == 3
+    # The decoder is kept: a second run fits nothing.
+    (made,) = (tmp_path / "r" / "decoders").iterdir()
+    before = (made / "decoder.json").stat().st_mtime_ns
+    run_study(config, tmp_path / "r")
+    assert (made / "decoder.json").stat().st_mtime_ns == before
+    seen = UnseenStudy(**_common(small_sample, small_decoder))
+    with pytest.raises(NeurratorError, match="knows all pictures"):
+        run_study(seen, tmp_path / "s")
+
+
+@pytest.mark.slow
+def test_from_one_part_of_a_film_to_another(small_sample, tmp_path):
+    config = MoviesStudy(**_fitted(small_sample), parts=[(0, 99), (120, 224)])
+    found = run_study(config, tmp_path / "r").findings["mouse"]
+    assert found["within"]["stimulus"] == "natural_movie_one_0_to_99"
+    assert found["across"]["stimulus"] == "natural_movie_one_120_to_224"
+    assert found["across"]["decoder_stimulus"] == "natural_movie_one_0_to_99"
+    assert found["across"]["split"] == "another-movie"
+    within, across = (found[name]["sizes"][-1]["two_way"] for name in ("within", "across"))
+    assert within > 0.9 > across
+    for parts, words in [([(0, 99), (50, 150)], "overlap"), ([(0, 99), (300, 400)], "was not shown")]:
+        with pytest.raises(NeurratorError, match=words):
+            run_study(MoviesStudy(**_fitted(small_sample), parts=parts), tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_can_be_read_and_are_those_of_the_docs(name, tmp_path):
+    text = example(name)
+    file = tmp_path / "study.toml"
+    file.write_text(text, encoding="utf-8")
+    kind, told, fit = EXAMPLES[name]
+    config = read_study(file)
+    assert isinstance(config, kind)
+    assert config.sessions[0].fit.stimulus == fit["stimulus"]
+    for field in told:
+        assert f"\n{field} = " in text
+    # Every other setting stands there too, as a comment.
+    for field in kind.model_fields:
+        assert f"{field} =" in text or field == "sessions"
+    docs = Path(__file__).parents[2] / "docs" / "studies" / f"{name}.toml"
+    assert docs.read_text(encoding="utf-8") == text
+
+
+def test_an_example_that_is_not_there():
+    with pytest.raises(NeurratorError, match="choose one of regions"):
+        example("dance")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("kind = 'groups'", "sessions"),
+        ("kind = 'groups'\n[[sessions]]\nrecording='a'", "either a decoder or how to fit one"),
+        ("kind = 'movie-to-movie'\n[[sessions]]\nrecording='a'\ndecoder='b'", "name the other film"),
+        (
+            "kind = 'movie-to-movie'\nparts = [[0, 1], [2, 3]]\n[[sessions]]\nrecording='a'\ndecoder='b'",
+            "needs fit in place of decoder",
+        ),
         ("kind = 'dance'", "cannot be read"),
         ("kind = ", "not TOML"),
         ("kind = 'groups'\nnonsense = 1\n[[sessions]]\nrecording='a'\ndecoder='b'", "nonsense"),

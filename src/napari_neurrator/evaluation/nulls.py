@@ -169,8 +169,3 @@ def halves(items: list, n: int, rng: np.random.Generator) -> list[tuple[list, li
         ([items[i] for i in np.sort(order[:half])], [items[i] for i in np.sort(order[half : 2 * half])])
         for order in orders
     ]
-
-
-def spearman_brown(correlation: float) -> float:
-    """Return the reliability of the whole from the correlation of its halves, 2r / (1 + r); 0 where they do not agree."""
-    return 2 * correlation / (1 + correlation) if correlation > 0 else 0.0

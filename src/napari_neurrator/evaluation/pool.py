@@ -1,11 +1,15 @@
 """The true pictures that decoded grids are held against."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
 from ..decoding.rows import Rows
 
 _COLUMNS = 64
+# Numbers of true grids that are kept ready for comparison, both ways: 512 MB.
+_KEPT = 1 << 26
 
 
 class Pool:
@@ -31,6 +35,7 @@ class Pool:
     def __init__(self, frames: np.ndarray, grids: np.ndarray | Rows, prior: torch.Tensor, tolerance: float = 1e-3):
         self.frames, self.prior = np.asarray(frames), prior
         self._grids = grids
+        self._ready: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.picture = alike(self._gram(), tolerance)
 
     def __len__(self) -> int:
@@ -67,13 +72,25 @@ class Pool:
         away = torch.nn.functional.normalize((decoded - self.prior).flatten(1), dim=-1, eps=1e-6)
         patch = np.empty((len(decoded), len(self)), dtype=np.float32)
         centred = np.empty_like(patch)
-        for start in range(0, len(self), _COLUMNS):
-            part = slice(start, start + _COLUMNS)
-            true = self.true(np.arange(len(self))[part])
-            patch[:, part] = (unit @ torch.nn.functional.normalize(true, dim=-1).flatten(1).T).numpy()
-            there = torch.nn.functional.normalize((true - self.prior).flatten(1), dim=-1, eps=1e-6)
+        for start, (true, there) in self._directions():
+            part = slice(start, start + len(true))
+            patch[:, part] = (unit @ true.T).numpy()
             centred[:, part] = (away @ there.T).numpy()
         return patch, centred
+
+    def _directions(self) -> Iterator[tuple[int, tuple[torch.Tensor, torch.Tensor]]]:
+        """Yield parts of the true grids with patches, and deviations, at length 1; kept for the next time where they are not too many."""
+        keep = len(self) * self.prior.numel() <= _KEPT
+        for start in range(0, len(self), _COLUMNS):
+            found = self._ready.get(start)
+            if found is None:
+                true = self.true(np.arange(len(self))[start : start + _COLUMNS])
+                patches = torch.nn.functional.normalize(true, dim=-1).flatten(1)
+                away = torch.nn.functional.normalize((true - self.prior).flatten(1), dim=-1, eps=1e-6)
+                found = patches, away
+                if keep:
+                    self._ready[start] = found
+            yield start, found
 
     def _gram(self) -> np.ndarray:
         """Return the inner products of the frames' deviations from their mean, (frame, frame)."""

@@ -10,13 +10,15 @@ from ...errors import NeurratorError
 from .config import AxesStudy, ClassifierStudy, GroupsStudy, MoviesStudy, StabilityStudy, UnseenStudy
 
 _FIT: dict[str, Any] = {"stimulus": "natural_movie_one"}
+# Enough for a first look; for a result take the defaults or more.
+_QUICK: dict[str, Any] = {"moments": 300, "null_draws": 99}
 # What each example sets; names are those of the files in docs/studies.
 EXAMPLES: dict[str, tuple[type[BaseModel], dict[str, Any], dict[str, Any]]] = {
-    "regions": (GroupsStudy, {"column": "region", "control": ["CA1"], "sizes": [1, 3, 10, 30]}, _FIT),
-    "cell-types": (GroupsStudy, {"column": "cell_type", "sizes": [1, 3, 10, 20]}, _FIT),
+    "regions": (GroupsStudy, {"column": "region", "control": ["CA1"], "sizes": [1, 3, 10, 30], **_QUICK}, _FIT),
+    "cell-types": (GroupsStudy, {"column": "cell_type", "sizes": [1, 3, 10, 20], **_QUICK}, _FIT),
     "hippocampal-control": (
         GroupsStudy,
-        {"column": "region", "groups": ["VISp", "CA1"], "control": ["CA1"], "sizes": [1, 3, 10, 30]},
+        {"column": "region", "groups": ["VISp", "CA1"], "control": ["CA1"], "sizes": [1, 3, 10, 30], **_QUICK},
         _FIT,
     ),
     "classifier": (ClassifierStudy, {"column": "cell_type", "sets": 4, "narrated": 40}, _FIT),
