@@ -205,9 +205,14 @@ def null_histogram(axes: Axes, null: Sequence[float], observed: float, title: st
 
 
 def bars_with_dots(
-    axes: Axes, names: Sequence[str], by_draw: Sequence[Sequence[float]], nulls: Sequence[Sequence[float]], title: str
+    axes: Axes,
+    names: Sequence[str],
+    by_draw: Sequence[Sequence[float]],
+    nulls: Sequence[Sequence[float]],
+    title: str,
+    control: Sequence[str] = (),
 ) -> None:
-    """Draw groups beside each other: every draw a dot, the mean a mark, the null as a grey strip of its middle 95 %."""
+    """Draw groups beside each other: every draw a dot, the mean a mark, the null as a grey strip of its middle 95 %; controls in grey."""
     crowded = sum(map(len, names)) > 60
     with matplotlib.rc_context(_STYLE):
         for place, (values, null) in enumerate(zip(by_draw, nulls, strict=True)):
@@ -216,7 +221,7 @@ def bars_with_dots(
                 axes.add_patch(matplotlib.patches.Rectangle((place - 0.32, low), 0.64, high - low, color=STRIP, lw=0))
             # Spread evenly, in an order of no meaning.
             spread = 0.36 * ((np.arange(len(values)) * 0.618034) % 1.0 - 0.5) if len(values) > 1 else np.zeros(1)
-            color = CYCLE[place % len(CYCLE)]
+            color = GREY if names[place] in control else CYCLE[place % len(CYCLE)]
             axes.plot(place + spread, values, "o", ms=3.2, mfc=color, mec="none", alpha=0.55)
             axes.plot([place - 0.25, place + 0.25], [np.mean(values)] * 2, color=color, lw=2.2)
         axes.set_xticks(

@@ -224,7 +224,7 @@ class StudiesDock(parts.Listener):
 
     def _show_selected(self) -> None:
         n = len(self.session.selected)
-        self.only_selected.setText(f"only the {n:,} selected unit{'s' * (n != 1)}")
+        self.only_selected.setText(f"only the {n:,} selected unit{'s' * (n != 1)}" if n else "only selected units")
         self.only_selected.setEnabled(n > 0)
 
     def _show_buttons(self) -> None:

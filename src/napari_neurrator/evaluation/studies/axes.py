@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from ...errors import NeurratorError
 from ...vision.tower import VisionTower
 from ..figures import bars_with_dots, panels, svg
-from ..html import p_text
+from ..html import number, p_text
 from ..material import OnProgress
 from ..statistics import benjamini_hochberg, correlation_interval, p_value
 from .config import AxesStudy
@@ -152,8 +152,8 @@ def _section(config: AxesStudy, session: str, found: dict[str, Any]) -> Section:
                 name,
                 one["from"],
                 one["to"],
-                f"{one['correlation']:.3f}",
-                f"{one['ci'][0]:.3f} to {one['ci'][1]:.3f}" if one["ci"] else "–",
+                number(one["correlation"]),
+                f"{number(one['ci'][0])} to {number(one['ci'][1])}" if one["ci"] else "–",
                 p_text(one["p_adjusted"]),
                 f"{one['agrees_with_clip']:.2f}",
             ]

@@ -45,7 +45,7 @@ def study_groups(
                 )
     title = f"What each {config.column.replace('_', ' ')} says: {', '.join(sorted({name for groups in found.values() for name in groups}))}"
     summary = (
-        f"Random subsets of the units of each {config.column.replace('_', ' ')} were decoded at held-out moments of {len(sessions)} session(s), by one decoder a session that "
+        f"Random subsets of the units of each {config.column.replace('_', ' ')} were decoded at held-out moments of {_sessions(len(sessions))}, by one decoder a session that "
         "was not retrained. P-values of the curves come from circular shifts of the film (or renamed frames, where frames do not follow each other); "
         f"contrasts hold the whole group against {config.null_draws} random sets of as many units of the same session. P-values are adjusted by Benjamini and Hochberg's method: of what is called a finding, one in twenty is expected to be false."
     )
@@ -54,6 +54,10 @@ def study_groups(
         sections.append(_pooled_section(config, pooled))
     headlines = [_headline(config, name, groups) for name, groups in found.items()]
     return Outcome(title, summary, headlines, sections, {"sessions": found, "pooled": pooled})
+
+
+def _sessions(n: int) -> str:
+    return "one session" if n == 1 else f"{n} sessions"
 
 
 def _headline(config: GroupsStudy, session: str, groups: dict[str, Any]) -> str:
@@ -224,7 +228,7 @@ def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> 
         for one, score in zip(axes, SCORES, strict=True):
             bars_with_dots(
                 one, list(groups), [[group["matched"]["observed"][score]] for group in groups.values()],
-                [group["matched"]["null"][score] for group in groups.values()], _NAMES[score],
+                [group["matched"]["null"][score] for group in groups.values()], _NAMES[score], config.control,
             )  # fmt: skip
         rows = [
             [name, str(group["n_units"])]
@@ -233,7 +237,7 @@ def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> 
                 for score in SCORES
                 for cell in (
                     number(group["matched"]["observed"][score]),
-                    f"{group['matched']['difference'][score]:+.3f}",
+                    number(group["matched"]["difference"][score], signed=True),
                     p_text(group["matched"]["p_adjusted"][score]),
                 )
             ]
@@ -269,7 +273,7 @@ def _pooled_section(config: GroupsStudy, pooled: dict[str, Any]) -> Section:
             + [
                 cell
                 for score in SCORES
-                for cell in (f"{one['difference'][score]:+.3f}", p_text(one["p_adjusted"][score]))
+                for cell in (number(one["difference"][score], signed=True), p_text(one["p_adjusted"][score]))
             ]
             for name, one in pooled.items()
         ],

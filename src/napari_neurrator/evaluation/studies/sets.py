@@ -1,9 +1,11 @@
 """Sets of units of a session, and what they score; worked out once."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,18 +87,24 @@ class StudySession:
 
     def scores(self, units: list) -> dict[str, float]:
         """Return the mean scores of a set of units, from the cache where they were worked out before."""
-        file = self.cache / f"{self.material.key(units)}.json"
+
+        def work() -> dict[str, float]:
+            tables = self.table(units)
+            return {name: float(truth(tables[name], self.material.course.frame).mean()) for name in SCORES}
+
+        return self.remembered("scores", units, work)
+
+    def remembered(self, what: str, units: list, work: Callable[[], Any]) -> Any:
+        """Return what `work` gives for a set of units (plain values), read from the cache where it was done before."""
+        file = self.cache / f"{self.material.key(units)}.{what}.json"
         try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-            if set(known) == set(SCORES):
-                return known
+            return json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             pass
-        tables = self.table(units)
-        known = {name: float(truth(tables[name], self.material.course.frame).mean()) for name in SCORES}
+        done = work()
         self.cache.mkdir(parents=True, exist_ok=True)
-        write_json(file, known)
-        return known
+        write_json(file, done)
+        return done
 
     @cached_property
     def null_frames(self) -> np.ndarray:
@@ -118,14 +126,9 @@ class StudySession:
 
     def say(self, units: list) -> list[str]:
         """Return what a set of units says at the narrated moments."""
-        file = self.cache / f"{self.material.key(units)}.said.json"
-        try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-            if isinstance(known, list) and len(known) == len(self.material.narrated):
-                return known
-        except (OSError, ValueError):
-            pass
-        said = [text for grids in self.material.decode(units, self.material.narrated) for text in self.narrator(grids)]
-        self.cache.mkdir(parents=True, exist_ok=True)
-        write_json(file, said)
-        return said
+        material = self.material
+        return self.remembered(
+            "said",
+            units,
+            lambda: [text for grids in material.decode(units, material.narrated) for text in self.narrator(grids)],
+        )

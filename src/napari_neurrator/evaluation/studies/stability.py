@@ -1,18 +1,24 @@
 """How stable the ranking of concepts is when units are resampled."""
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from ...concepts.dictionary import load_dictionary
+from ...concepts.dictionary import Dictionary, load_dictionary
 from ...concepts.ranking import concept_totals
 from ...errors import NeurratorError
 from ..figures import bars_with_dots, panels, svg
+from ..html import number
 from ..material import OnProgress
 from .config import StabilityStudy
 from .report import Outcome, Section
 from .sets import StudySession
+
+# A group whose concepts deviate from those of the mean grid by less than this share of the largest deviation has none.
+_SILENT = 1e-3
 
 
 def study_stability(
@@ -31,44 +37,54 @@ def study_stability(
         if config.column:
             groups = session.groups(config.column, config.groups, config.min_units)
         base = _totals(dictionary, [session.material.pool.prior[None]])
+        whole = {name: _excess(dictionary, session, units, base) for name, units in sorted(groups.items())}
+        loudest = max(float(np.abs(one).max()) for one in whole.values())
         found: dict[str, Any] = {}
-        whole = {}
         for place, (name, units) in enumerate(sorted(groups.items())):
             progress(f"{session.name}: resampling units", place, len(groups))
+            found[name] = {"n_units": len(units), "rank_correlation": [], "jaccard": [], "top": []}
+            if float(np.abs(whole[name]).max()) <= _SILENT * loudest:
+                continue
             rng = np.random.default_rng([config.seed, 50, place])
-            whole[name] = _excess(dictionary, session, units, base)
-            rank, shared = [], []
             for _ in range(config.resamples):
                 some = sorted(set(rng.integers(0, len(units), size=len(units)).tolist()))
                 again = _excess(dictionary, session, [units[i] for i in some], base)
-                rank.append(float(spearmanr(whole[name], again).statistic))
-                shared.append(_jaccard(whole[name], again, config.top))
+                found[name]["rank_correlation"].append(_agreement(whole[name], again))
+                found[name]["jaccard"].append(_jaccard(whole[name], again, config.top))
             best = np.argsort(-whole[name])[: config.top]
-            found[name] = {
-                "n_units": len(units),
-                "rank_correlation": rank,
-                "jaccard": shared,
-                "top": [dictionary.concepts[i] for i in best],
-            }
+            found[name]["top"] = [dictionary.concepts[i] for i in best]
         progress(f"{session.name}: resampling units", len(groups), len(groups))
-        names = sorted(groups)
+        speaking = [name for name in sorted(groups) if found[name]["top"]]
         between = {
             f"{a} – {b}": {
-                "rank_correlation": float(spearmanr(whole[a], whole[b]).statistic),
+                "rank_correlation": _agreement(whole[a], whole[b]),
                 "jaccard": _jaccard(whole[a], whole[b], config.top),
             }
-            for i, a in enumerate(names)
-            for b in names[i + 1 :]
+            for i, a in enumerate(speaking)
+            for b in speaking[i + 1 :]
         }
         findings[session.name] = {"groups": found, "between": between}
         sections.append(_section(config, session.name, found, between))
     summary = (
         f"The concepts of decoded grids, as their mean activation over held-out moments less that of the mean grid, were ranked for all units of a group and for {config.resamples} resamples of "
-        "its units (with replacement). Rank correlation is over all concepts; overlap is the Jaccard index of the first "
+        "its units (drawn with replacement; a unit drawn twice counts once, so a resample holds about 63 % of them). Rank correlation is over all concepts; overlap is the Jaccard index of the first "
         f"{config.top}. Stability says how much a ranking rests on single units; it does not say that the ranking is true."
     )
     headlines = [_headline(name, found) for name, found in findings.items()]
     return Outcome("How stable the concepts are", summary, headlines, sections, findings)
+
+
+def _fingerprint(dictionary: Dictionary) -> str:
+    """Return a hash of everything that decides which concepts a grid has."""
+    digest = hashlib.sha256(json.dumps([dictionary.config, dictionary.names], sort_keys=True).encode())
+    digest.update(dictionary.W_enc.numpy().tobytes() + dictionary.b_enc.numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _agreement(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the rank correlation of two rankings; 0 where one of them ranks nothing."""
+    r = float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else 0.0
+    return r if np.isfinite(r) else 0.0
 
 
 def _totals(dictionary: Any, grids: Any) -> np.ndarray:
@@ -78,7 +94,12 @@ def _totals(dictionary: Any, grids: Any) -> np.ndarray:
 
 def _excess(dictionary: Any, session: StudySession, units: list, base: np.ndarray) -> np.ndarray:
     material = session.material
-    return _totals(dictionary, material.decode(units, material.narrated)) - base
+    made = session.remembered(
+        f"concepts-{_fingerprint(dictionary)}",
+        units,
+        lambda: _totals(dictionary, material.decode(units, material.narrated)).tolist(),
+    )
+    return np.array(made) - base
 
 
 def _jaccard(a: np.ndarray, b: np.ndarray, top: int) -> float:
@@ -88,32 +109,40 @@ def _jaccard(a: np.ndarray, b: np.ndarray, top: int) -> float:
 
 def _headline(name: str, found: dict[str, Any]) -> str:
     """Say whether groups differ by more than resampling moves them."""
-    groups, between = found["groups"], found["between"]
-    within = {group: float(np.mean(one["rank_correlation"])) for group, one in groups.items()}
-    first = f"{name}: over resamples of its units a group's ranking correlates with itself by {min(within.values()):.2f} to {max(within.values()):.2f}"
-    if not between:
-        return first + "."
-    across = [one["rank_correlation"] for one in between.values()]
-    return (
-        first + f", and rankings of different groups with each other by {min(across):.2f} to {max(across):.2f}: "
-        "only where the second is clearly lower do the groups differ in what they say."
-    )
+    within = [float(np.mean(one["rank_correlation"])) for one in found["groups"].values() if one["top"]]
+    silent = [group for group, one in found["groups"].items() if not one["top"]]
+    parts = []
+    if within:
+        parts.append(f"over resamples of its units a group's ranking correlates with itself by {_range(within)}")
+    if found["between"]:
+        across = [one["rank_correlation"] for one in found["between"].values()]
+        parts.append(
+            f"rankings of different groups correlate by {_range(across)}: only where this is clearly lower do groups differ in what they say"
+        )
+    if silent:
+        parts.append(f"{', '.join(silent)} decode the mean grid and have no concepts of their own")
+    return f"{name}: " + "; ".join(parts) + "."
+
+
+def _range(values: list[float]) -> str:
+    return f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else number(values[0])
 
 
 def _section(config: StabilityStudy, session: str, found: dict[str, Any], between: dict[str, Any]) -> Section:
+    drawn = {name: one for name, one in found.items() if one["top"]}
     axes = panels(2)
     bars_with_dots(
         axes[0],
-        list(found),
-        [one["rank_correlation"] for one in found.values()],
-        [[]] * len(found),
+        list(drawn),
+        [one["rank_correlation"] for one in drawn.values()],
+        [[]] * len(drawn),
         "rank correlation with all units",
     )
     bars_with_dots(
         axes[1],
-        list(found),
-        [one["jaccard"] for one in found.values()],
-        [[]] * len(found),
+        list(drawn),
+        [one["jaccard"] for one in drawn.values()],
+        [[]] * len(drawn),
         f"overlap of the first {config.top}",
     )
     across = (
@@ -131,11 +160,20 @@ def _section(config: StabilityStudy, session: str, found: dict[str, Any], betwee
             [
                 name,
                 str(one["n_units"]),
-                f"{np.mean(one['rank_correlation']):.3f}",
-                f"{np.quantile(one['rank_correlation'], 0.05):.3f} to {np.quantile(one['rank_correlation'], 0.95):.3f}",
-                f"{np.mean(one['jaccard']):.3f}",
-                ", ".join(one["top"][:6]) + (", …" if len(one["top"]) > 6 else ""),
+                *_cells(one),
             ]
             for name, one in found.items()
         ],
     )
+
+
+def _cells(one: dict[str, Any]) -> list[str]:
+    if not one["top"]:
+        return ["–", "–", "–", "none: decodes the mean grid"]
+    rank = one["rank_correlation"]
+    return [
+        number(float(np.mean(rank))),
+        f"{number(float(np.quantile(rank, 0.05)))} to {number(float(np.quantile(rank, 0.95)))}",
+        number(float(np.mean(one["jaccard"]))),
+        ", ".join(one["top"][:6]) + (", …" if len(one["top"]) > 6 else ""),
+    ]
