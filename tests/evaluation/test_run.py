@@ -77,7 +77,7 @@ def test_the_page_needs_nothing_from_outside(folder):
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert not re.search(r"<(script|link|iframe|object)\b|@import", page)
     assert "simulated data" in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 8
     assert len(set(re.findall(r'\bid="([^"]+)"', page))) == len(re.findall(r'\bid="([^"]+)"', page))
 
 

@@ -71,7 +71,7 @@ class GroupsStudy(_Study):
     min_units: int = Field(default=5, ge=2, description="units that a group needs")
     sizes: list[int] | None = Field(default=None, description="numbers of units; by default 1, 3, 10, 30, … and all")
     draws: int = Field(default=6, ge=1, description="random subsets of each size")
-    null_draws: int = Field(default=199, ge=19, description="random sets of as many units as a group has")
+    null_draws: int = Field(default=399, ge=19, description="random sets of as many units as a group has")
 
 
 class ClassifierStudy(_Study):

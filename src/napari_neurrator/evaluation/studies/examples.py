@@ -11,7 +11,7 @@ from .config import AxesStudy, ClassifierStudy, GroupsStudy, MoviesStudy, Stabil
 
 _FIT: dict[str, Any] = {"stimulus": "natural_movie_one"}
 # Enough for a first look; for a result take the defaults or more.
-_QUICK: dict[str, Any] = {"moments": 300, "null_draws": 99}
+_QUICK: dict[str, Any] = {"moments": 200}
 # What each example sets; names are those of the files in docs/studies.
 EXAMPLES: dict[str, tuple[type[BaseModel], dict[str, Any], dict[str, Any]]] = {
     "regions": (GroupsStudy, {"column": "region", "control": ["CA1"], "sizes": [1, 3, 10, 30], **_QUICK}, _FIT),

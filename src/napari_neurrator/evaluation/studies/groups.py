@@ -16,6 +16,8 @@ from .report import Outcome, Section
 from .sets import SCORES, StudySession
 
 ALPHA = 0.05
+# Bands of more groups than these hide each other.
+_BANDS = 4
 _NAMES = {"two_way": "two-way identification", "patch_cosine": "patch cosine"}
 
 
@@ -35,6 +37,12 @@ def study_groups(
                 "matched": _matched(config, session, units),
             }
         progress(f"{session.name}: {config.column}", len(groups), len(groups))
+        least = 2 / (1 + config.null_draws) * len(groups)
+        if least > ALPHA:
+            warnings.append(
+                f"{session.name}: with {config.null_draws} random sets for each of {len(groups)} groups, a single group that differs cannot come below p = {min(least, 1):.2f} once adjusted: "
+                f"take null_draws = {int(np.ceil(2 * len(groups) / ALPHA))} or more."
+            )
     _correct(found)
     pooled = _pooled(found)
     for name in config.control:
@@ -154,11 +162,12 @@ def _curves_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> li
     for session, groups in found.items():
         axes = panels(len(SCORES), width=4.4, height=3.2)
         for one, score in zip(axes, SCORES, strict=True):
+            few = len(groups) <= _BANDS
             for place, (name, group) in enumerate(groups.items()):
                 curve = group["curve"]
                 color = GREY if name in config.control else CYCLE[place % len(CYCLE)]
                 against_size(
-                    one, [row["size"] for row in curve], [row["by_draw"][score] for row in curve], [row["ci"][score] for row in curve], {},
+                    one, [row["size"] for row in curve], [row["by_draw"][score] for row in curve], [row["ci"][score] if few or name in config.control else None for row in curve], {},
                     _NAMES[score], color, dots=False,
                 )  # fmt: skip
             _name_curves(one, groups, score, config.control)
@@ -178,7 +187,7 @@ def _curves_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> li
             Section(
                 title=f"Fidelity against the number of units: {session}",
                 svg=svg(axes, "Fidelity against the number of units"),
-                caption="Lines are means of random subsets, bands their 95 % intervals; grey: control groups.",
+                caption="Lines are means of random subsets, bands their 95 % intervals (of controls only, where there are many groups; the table has all); grey: controls.",
                 head=head,
                 rows=rows,
             )
