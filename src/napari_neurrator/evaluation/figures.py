@@ -149,7 +149,7 @@ def against_size(
 
 
 def _is_share(title: str) -> bool:
-    return any(word in title for word in ("identification", "retrieval", "named", "different"))
+    return any(word in title for word in ("identification", "retrieval", "named", "different", "same sentence"))
 
 
 def level_lines(axes: Axes, lines: dict[str, float], curve: str | None = None) -> None:

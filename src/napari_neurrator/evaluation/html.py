@@ -92,14 +92,12 @@ def bounds_text(bounds: tuple[float, float] | None, signed: bool = False) -> str
 
 
 def percent(value: float) -> str:
-    """Write a share as per cent, with as many digits as tell it from all and none."""
-    return (
-        f"{100 * value:.1f} %"
-        if 0.0005 <= value < 0.9995
-        else f"{100 * value:.0f} %"
-        if value in (0, 1)
-        else f"{100 * value:.2f} %"
-    )
+    """Write a share as per cent, so that what is nearly all or nearly none does not read as all or none."""
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= value < 1:
+        return "> 99.9 %"
+    return f"{100 * value:.0f} %" if value in (0, 1) else f"{100 * value:.1f} %"
 
 
 def percents(bounds: tuple[float, float] | None) -> str:

@@ -7,16 +7,11 @@ from .figures import against_size, null_histogram, panels, svg
 from .html import bounds_text, number, p_text, percent, picture, render
 from .report import Example, Report, SizeResult, strict
 from .tables import EXPLAINED, SCORES
-from .verdict import verdict
+from .verdict import NULLS, verdict
 
 if TYPE_CHECKING:
     from ..recording.stimulus import Stimulus
 
-_NULLS = {
-    "circular_shift": "circular shifts",
-    "shuffled": "shuffled frames",
-    "unrelated": "frames that are not related",
-}
 # What is drawn, at most four of them.
 _DRAWN = ("label_accuracy", "two_way", "patch_cosine", "sbert", "retrieval_top1")
 _PANELS = 4
@@ -48,7 +43,7 @@ def page(report: Report, stimulus: "Stimulus") -> str:
     names = [name for name in SCORES if name in whole.by_draw]
     tested = [name for name in names if name in whole.p]
     drawn = [name for name in _DRAWN if name in whole.by_draw][:_PANELS]
-    main = _NULLS[report.main_null]
+    main = NULLS[report.main_null]
     shots = [name for name in drawn if report.null_draws.get(name)]
     return render(
         _BODY,
@@ -146,7 +141,7 @@ def _judged(value: float, bounds: tuple[float, float] | None, p: float | None) -
 
 def _table_note(report: Report, main: str) -> str:
     return (
-        f"Mean and 95 % interval over {report.resampled}; bold where the score beats the null at 0.05. {main.capitalize()}: mean ± standard deviation of the null. Prior: the mean grid, of which the language model says "
+        f"Mean and 95 % interval over {report.resampled}; bold where the score beats the null at 0.05. {main.capitalize()}: mean ± standard deviation of the null. Chance: of sentences, always saying the most frequent one. Prior: the mean grid, of which the language model says "
         f"“{report.prior_sentence}” Unrelated caption: true sentences of other frames. Word salad: words at their frequency in the references. Ceiling: the true patches and what is said of them. "
         "A null lies below the prior where a decoder commits itself: held against another frame, a definite picture is worse than none."
     )

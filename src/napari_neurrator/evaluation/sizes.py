@@ -64,7 +64,14 @@ def judge_size(
             rng = np.random.default_rng([material.config.seed, 13])
             result.ci[name] = interval(right, blocks, rng, share=name in SHARES, limits=LIMITS.get(name, (0.0, 1.0)))
             result.above_prior[name] = float(gain.mean())
-            result.above_prior_ci[name] = interval(gain, blocks, np.random.default_rng([material.config.seed, 18]))
+            known = result.ci[name]
+            if np.ptp(gain) == 0 and known is not None:
+                # All moments alike, and the mean grid too: the interval of the score itself, moved.
+                shift = result.above_prior[name] - float(right.mean())
+                result.above_prior_ci[name] = known[0] + shift, known[1] + shift
+            else:
+                rng = np.random.default_rng([material.config.seed, 18])
+                result.above_prior_ci[name] = interval(gain, blocks, rng)
             mean = np.mean([table[kind][name] for table in tables], axis=0)
             result.nulls[name], result.p[name] = {}, None
             place = np.arange(len(rows))

@@ -10,6 +10,7 @@ SPLIT_MEANS = {
     "held-out-images": "none of these images was seen in fitting; of a film, stretches were held out, whose neighbours were seen",
     "another-movie": "nothing of this stimulus was seen in fitting",
 }
+NULLS = {"circular_shift": "circular shifts", "shuffled": "shuffled frames"}
 _SENTENCES = {"label_accuracy": "the sentences", "sbert": "the sentences (SBERT)"}
 
 
@@ -39,7 +40,7 @@ def verdict(report: Report) -> tuple[list[str], bool]:
         )
     from_two_way, from_said = _from(report, "two_way"), _from(report, said)
     second = (
-        f"Against chance: {_claim('the decoded pictures', from_two_way)}; {_claim(_SENTENCES[said], from_said)} "
+        f"Against {NULLS[report.main_null]}: {_claim('the decoded pictures', from_two_way)}; {_claim(_SENTENCES[said], from_said)} "
         f"(p ≤ 0.05, corrected for {len(report.sizes)} population size{'s' * (len(report.sizes) > 1)}; on average over random subsets, which says nothing of a single one)."
     )
     worse = worse_than_prior(report)
@@ -78,8 +79,8 @@ def _from(report: Report, name: str) -> int | None:
 
 def _claim(what: str, size: int | None) -> str:
     if size is None:
-        return f"{what} do not beat it"
-    return f"{what} beat it from {size:,} unit{'s' * (size > 1)} on"
+        return f"{what} do not beat them"
+    return f"{what} beat them from {size:,} unit{'s' * (size > 1)} on"
 
 
 def _interval(report: Report, name: str, share: bool = True) -> str:
