@@ -75,7 +75,7 @@ def room(make_napari_viewer_proxy, fakes, notified, qtbot):
         backend = fakes.FakeBackend()
         workspace = Workspace.of(viewer, lambda: backend)
         workspace.backend = backend
-        workspace.wait = partial(qtbot.waitUntil, timeout=10_000)
+        workspace.wait = partial(qtbot.waitUntil, timeout=60_000)
         arrange(viewer)
         session = workspace.session
         session.live = live
