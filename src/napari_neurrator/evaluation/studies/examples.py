@@ -21,7 +21,7 @@ EXAMPLES: dict[str, tuple[type[BaseModel], dict[str, Any], dict[str, Any]]] = {
         {"column": "region", "groups": ["VISp", "CA1"], "control": ["CA1"], "sizes": [1, 3, 10, 30], **_QUICK},
         _FIT,
     ),
-    "classifier": (ClassifierStudy, {"column": "cell_type", "sets": 4, "narrated": 40}, _FIT),
+    "classifier": (ClassifierStudy, {"column": "cell_type", "sets": 2, "narrated": 30}, _FIT),
     "concept-stability": (StabilityStudy, {"column": "region", "resamples": 20, "narrated": 40}, _FIT),
     "concept-axes": (
         AxesStudy,
