@@ -75,6 +75,9 @@ class SessionFile(BaseModel):
     colour_by: str = "region"
     only_good: bool = False
     prompt: str = ""
+    interpolation: str = "linear"
+    heat_colours: str = "inferno"
+    colour_bar: bool = True
 
     @model_validator(mode="after")
     def _current_is_there(self) -> "SessionFile":

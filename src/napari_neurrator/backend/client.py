@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from .protocol import Event, FitRequest, NarrationRequest
+from .protocol import Event, Request
 
 OnEvent = Callable[[Event], None]
 
@@ -11,7 +11,7 @@ OnEvent = Callable[[Event], None]
 class Backend(Protocol):
     """Somebody who does the model work: in this process, in another one, on another machine."""
 
-    def submit(self, request: NarrationRequest | FitRequest, on_event: OnEvent) -> None:
+    def submit(self, request: Request, on_event: OnEvent) -> None:
         """Queue `request`; `on_event` is called with each event, from a thread of the backend's own."""
 
     def cancel(self, job_id: str) -> None:

@@ -21,6 +21,7 @@ from ..profiles import Profile, load_profile
 from ..vision.fingerprint import weights_fingerprint
 from ..vision.tower import VisionTower
 from . import protocol as p
+from .concept_jobs import Bench, FramesSeen, run_concept_job
 from .fitting import fit_decoder
 
 Emit = Callable[[p.Event], None]
@@ -63,6 +64,7 @@ class _Fitted:
     usual_activation: UsualActivation | None = None
     references: ReferenceFrames | None = None
     prior_sentences: dict[str | None, str] = field(default_factory=dict)
+    frames_seen: FramesSeen = field(default_factory=FramesSeen)
 
 
 class Engine:
@@ -79,7 +81,7 @@ class Engine:
         self._models: dict[str, _Models] = {}
         self._decoders: dict[str, _Fitted] = {}
 
-    def run(self, request: p.NarrationRequest | p.FitRequest, emit: Emit, should_stop: ShouldStop) -> None:
+    def run(self, request: p.Request, emit: Emit, should_stop: ShouldStop) -> None:
         """Do a request, telling what happens through `emit`; ends with `Done`, `Cancelled` or `Failed`."""
         try:
             if request.protocol != p.PROTOCOL_VERSION:
@@ -88,6 +90,8 @@ class Engine:
                 )
             if isinstance(request, p.FitRequest):
                 self._fit(request, emit, should_stop)
+            elif isinstance(request, p.CourseRequest | p.GalleryRequest):
+                run_concept_job(request, self._bench(request.decoder), emit, should_stop)
             else:
                 self._narrate(request, emit, should_stop)
             emit(p.Done(job_id=request.job_id))
@@ -109,6 +113,14 @@ class Engine:
 
         info = fit_decoder(request.config, request.out, report)
         emit(p.Fitted(job_id=request.job_id, decoder=request.out, metrics=info.metrics))
+
+    def _bench(self, decoder: str) -> Bench:
+        fitted = self._decoder(decoder)
+        models = self._models_of(fitted.stored.info.profile)
+        if models.dictionary is None:
+            raise NeurratorError(f"The profile {models.profile.name!r} names no dictionary, so there are no concepts.")
+        usual = self._usual_activation(fitted, models)
+        return Bench(fitted.stored.decoder, models.profile, models.dictionary, usual, fitted.frames_seen)
 
     def _narrate(self, request: p.NarrationRequest, emit: Emit, should_stop: ShouldStop) -> None:
         fitted = self._decoder(request.decoder)

@@ -5,14 +5,14 @@ import threading
 from functools import partial
 
 from .client import OnEvent
-from .protocol import Cancelled, FitRequest, NarrationRequest
+from .protocol import Cancelled, Request
 
 
 class InProcessBackend:
     """Works through requests one after another, in a thread of its own. Torch is imported there, with the first request."""
 
     def __init__(self) -> None:
-        self._jobs: queue.Queue[tuple[NarrationRequest | FitRequest, OnEvent] | None] = queue.Queue()
+        self._jobs: queue.Queue[tuple[Request, OnEvent] | None] = queue.Queue()
         self._stopped: set[str] = set()
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
@@ -20,7 +20,7 @@ class InProcessBackend:
         self._thread = threading.Thread(target=self._work, name="neurrator-backend", daemon=True)
         self._thread.start()
 
-    def submit(self, request: NarrationRequest | FitRequest, on_event: OnEvent) -> None:
+    def submit(self, request: Request, on_event: OnEvent) -> None:
         """Queue `request`; `on_event` is called from the backend's thread."""
         if self._closed:
             raise RuntimeError("the backend is closed")
@@ -63,7 +63,7 @@ class InProcessBackend:
                     self._stopped.discard(request.job_id)
 
     @staticmethod
-    def _report_fault(request: NarrationRequest | FitRequest, on_event: OnEvent, error: Exception) -> None:
+    def _report_fault(request: Request, on_event: OnEvent, error: Exception) -> None:
         # The thread outlives whatever one job does, a listener that fails included.
         import contextlib
         import traceback

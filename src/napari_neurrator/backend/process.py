@@ -9,7 +9,7 @@ import threading
 from pydantic import TypeAdapter
 
 from .client import OnEvent
-from .protocol import Cancelled, Done, Event, Failed, FitRequest, NarrationRequest
+from .protocol import Cancelled, Done, Event, Failed, Request
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
@@ -36,7 +36,7 @@ class ProcessBackend:
         with self._lock:
             self._write(self._running(), {"op": "prepare"})
 
-    def submit(self, request: NarrationRequest | FitRequest, on_event: OnEvent) -> None:
+    def submit(self, request: Request, on_event: OnEvent) -> None:
         """Queue `request`; `on_event` is called from a thread of this backend's."""
         if self._closed:
             raise RuntimeError("the backend is closed")

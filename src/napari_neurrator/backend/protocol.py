@@ -8,7 +8,7 @@ import base64
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from ..config import FitConfig
 from ..evaluation.evidence import Evidence
@@ -79,7 +79,52 @@ class FitRequest(_Message):
     out: str
 
 
-Request = Annotated[NarrationRequest | FitRequest, Field(discriminator="kind")]
+class ShownFrames(_Message):
+    """Frames of a stimulus by number, and where the backend finds them: a whole film is too much to send."""
+
+    recording: str = Field(description="path, address or the word sample: the frames lie in it or beside it")
+    stimulus: str
+    file: str | None = Field(default=None, description="file or folder with the frames, where they lie elsewhere")
+    presentations: str | None = Field(default=None, description="file of presentations in place of the recording's")
+    numbers: list[int] = Field(min_length=1, description="the frames, in ascending order")
+
+
+class CourseRequest(_Message):
+    """Follow concepts from moment to moment: in what units say where there are windows, else in the frames themselves."""
+
+    kind: Literal["course"] = "course"
+    protocol: int = PROTOCOL_VERSION
+    job_id: str
+    decoder: str = Field(description="folder of a fitted decoder")
+    concepts: list[str] = Field(min_length=1, description="by the names that the dictionary has for them")
+    unit_ids: list[UnitId] = Field(default=[], description="the units of the windows' last axis")
+    windows: PackedArray | None = Field(default=None, description="spike counts, (moment, bin, unit)")
+    shown: ShownFrames | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> "CourseRequest":
+        if (self.windows is None) == (self.shown is None):
+            raise ValueError("a course is either of spike windows or of the frames shown")
+        return self
+
+
+class GalleryRequest(_Message):
+    """Find the frames in which a concept is strongest."""
+
+    kind: Literal["gallery"] = "gallery"
+    protocol: int = PROTOCOL_VERSION
+    job_id: str
+    decoder: str = Field(description="folder of a fitted decoder")
+    concept: str = Field(description="by the name that the dictionary has for it")
+    shown: ShownFrames
+    n: int = Field(default=24, ge=1, description="frames at most")
+    apart: int = Field(default=1, ge=1, description="a frame nearer than this to a stronger one is left out")
+
+
+Request = Annotated[
+    NarrationRequest | FitRequest | CourseRequest | GalleryRequest,
+    Field(discriminator="kind"),
+]
 
 
 class _Event(_Message):
@@ -103,6 +148,7 @@ class Concept(_Message):
     name: str
     strength: float = Field(description="how far it stands above what is usual in the session, standard deviations")
     heatmap: PackedArray = Field(description="float32 (rows, columns) activation by patch")
+    score: float | None = Field(default=None, description="how well the name fits, as the dictionary's namer scores it")
 
 
 class Concepts(_Event):
@@ -111,6 +157,8 @@ class Concepts(_Event):
     kind: Literal["concepts"] = "concepts"
     moment: int
     concepts: list[Concept]
+    dictionary: str = Field(default="", description="hash of the dictionary's contents: what own labels are kept by")
+    naming: str = Field(default="", description="how the dictionary's features got their names, in words")
 
 
 class Patches(_Event):
@@ -163,6 +211,33 @@ class Fitted(_Event):
     metrics: dict[str, float]
 
 
+class Course(_Event):
+    """A piece of a course: how far each concept stands above what is usual at some moments in a row, standard deviations."""
+
+    kind: Literal["course"] = "course"
+    start: int = Field(description="the first of these moments (or frames), counted from the request's first")
+    strengths: PackedArray = Field(description="float32 (moment, concept)")
+
+
+class GalleryFrame(_Message):
+    """A frame in which a concept is strong."""
+
+    frame: int
+    row: int = Field(description="where its strongest patch lies")
+    column: int
+    value: float = Field(description="activation there")
+    heatmap: PackedArray = Field(description="float32 (rows, columns) activation by patch")
+
+
+class Gallery(_Event):
+    """The frames in which a concept is strongest, those first."""
+
+    kind: Literal["gallery"] = "gallery"
+    frames: list[GalleryFrame]
+    n_active: int = Field(description="frames in which it is active at all")
+    n_frames: int = Field(description="frames that were looked at")
+
+
 class Done(_Event):
     """The job ended as asked."""
 
@@ -184,6 +259,6 @@ class Failed(_Event):
 
 
 Event = Annotated[
-    Progress | Concepts | Patches | Judged | Token | Sentence | Fitted | Done | Cancelled | Failed,
+    Progress | Concepts | Patches | Judged | Token | Sentence | Fitted | Course | Gallery | Done | Cancelled | Failed,
     Field(discriminator="kind"),
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ..backend.client import Backend
-from ..backend.protocol import Event, Failed, FitRequest, NarrationRequest
+from ..backend.protocol import Event, Failed, Request
 from .threads import MainThread
 
 
@@ -39,7 +39,7 @@ class BackendLink:
         """Make the backend now, so that the first request does not wait for imports."""
         self._pool.submit(self._get)
 
-    def submit(self, request: NarrationRequest | FitRequest, on_event: Callable[[Event], None]) -> None:
+    def submit(self, request: Request, on_event: Callable[[Event], None]) -> None:
         """Queue `request`; `on_event` is called in the window's thread."""
         job_id = request.job_id
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, QPoint, QTimer
 from qtpy.QtGui import QFont, QFontMetricsF
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QStyle, QStyleOptionSlider, QWidget
 
 CANVAS_FONT = "OpenSans"
 PIXELS_PER_POINT = (96 / 72) ** 2
@@ -116,6 +116,45 @@ def set_canvas_text(viewer: Any, text: str) -> None:
     overlay.font_size = 10
     overlay.position = "top_left"
     overlay.visible = bool(text)
+
+
+def show_colour_bar(layer: Any, on: bool) -> None:
+    """Show a layer's colours with their numbers on the canvas, where this napari can."""
+    bar = getattr(layer, "colorbar", None)
+    if bar is None:
+        return
+    if on and not bar.visible:
+        bar.position, bar.size, bar.font_size, bar.tick_length = "bottom_right", (14, 110), 9, 4
+        bar.box = True
+    if bar.visible != on:
+        bar.visible = on
+
+
+def add_below_slider(viewer: Any, widget: QWidget, name: str) -> None:
+    """Put a widget under the sliders; where napari has no such place, into a dock below."""
+    qt_viewer = getattr(qt_window(viewer), "_qt_viewer", None)
+    holder = getattr(qt_viewer, "dims", None)
+    layout = None if holder is None or holder.parentWidget() is None else holder.parentWidget().layout()
+    if layout is not None:
+        layout.addWidget(widget)
+    else:
+        unwrap(viewer).window.add_dock_widget(widget, name=name, area="bottom")
+
+
+def slider_track(viewer: Any, widget: QWidget) -> tuple[float, float] | None:
+    """Return where the first slider's handle has its middle at the first and at the last step, as x in `widget`; None without a slider."""
+    sliders = getattr(getattr(qt_window(viewer), "_qt_viewer", None), "dims", None)
+    widgets = getattr(sliders, "slider_widgets", None)
+    if not widgets or not widgets[0].isVisible():
+        return None
+    bar = widgets[0].slider
+    option = QStyleOptionSlider()
+    bar.initStyleOption(option)
+    style, control = bar.style(), QStyle.ComplexControl.CC_ScrollBar
+    groove = style.subControlRect(control, option, QStyle.SubControl.SC_ScrollBarGroove, bar)
+    handle = style.subControlRect(control, option, QStyle.SubControl.SC_ScrollBarSlider, bar)
+    left = bar.mapTo(bar.window(), groove.topLeft()).x() - widget.mapTo(widget.window(), QPoint(0, 0)).x()
+    return left + handle.width() / 2, left + groove.width() - handle.width() / 2
 
 
 def set_title(viewer: Any, words: str) -> None:

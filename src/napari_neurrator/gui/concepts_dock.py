@@ -1,19 +1,21 @@
 """The Concepts dock: what the decoded grid holds, ranked; click one to see where."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSlider, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QSlider, QWidget
 
-from . import layer_styles as styles
 from . import parts
+from .concept_row import ConceptRow
 from .layers import heat_of
-from .state import PATCHES, Shown
+from .state import HEAT_COLOURS, INTERPOLATIONS, PATCHES, ConceptMap, Shown
 from .workspace import Workspace
 
 HEAT = "#f5762f"
 MATCH = "#2fc99a"
+_IN_WORDS = {"nearest": "patches as they are", "cubic": "smooth", "catrom": "through the patches", "lanczos": "sharp"}
 
 
 class ConceptsDock(parts.Listener):
@@ -21,9 +23,10 @@ class ConceptsDock(parts.Listener):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace.session)
+        self.workspace = workspace
         session = self.session
         self.bars: dict[Shown, parts.Bar] = {}
-        self._colours: np.ndarray | None = None
+        self.rows: dict[Shown, ConceptRow] = {}
         layout = parts.column(parts.scrolled(self))
         self.hint = parts.text(quiet=True)
         layout.addWidget(self.hint)
@@ -36,23 +39,62 @@ class ConceptsDock(parts.Listener):
         self.scale = parts.Scale()
         legend.addWidget(self.what)
         legend.addWidget(self.scale)
+        self.colours = self._choice(HEAT_COLOURS, "heat_colours", "Colours of the map")
+        self.interpolation = self._choice(INTERPOLATIONS, "interpolation", "How the map is drawn between patches")
+        for place, (name, tip) in enumerate(INTERPOLATIONS.items()):
+            words = _IN_WORDS.get(name)
+            self.interpolation.setItemText(place, f"{name} ({words})" if words else name)
+            self.interpolation.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
+        legend.addWidget(parts.row(parts.text("Colours", quiet=True, wrap=False), self.colours, self.interpolation))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(5, 100)
+        self.opacity.setAccessibleName("Opacity of the map")
         self.opacity.valueChanged.connect(self._on_opacity)
-        legend.addWidget(parts.row(parts.text("Opacity", quiet=True, wrap=False), self.opacity))
+        self.bar_on_canvas = QCheckBox("bar on canvas")
+        self.bar_on_canvas.setToolTip("Show the colours and their numbers beside the picture, too")
+        self.bar_on_canvas.toggled.connect(self._on_bar)
+        legend.addWidget(parts.row(parts.text("Opacity", quiet=True, wrap=False), self.opacity, self.bar_on_canvas))
         layout.addWidget(self.legend)
         layout.addStretch(1)
         events = session.events
-        self.listen(self._show_list, events.result)
-        self.listen(self._show_shown, events.shown, events.result)
+        self.listen(self._show_list, events.result, events.labels)
+        self.listen(self._show_shown, events.shown, events.result, events.labels)
+        self.listen(self._show_scale, events.heat_scale, events.shown)
         self.listen(lambda: self.opacity.setValue(round(100 * session.opacity)), events.opacity)
+        self.listen(lambda: self.bar_on_canvas.setChecked(session.colour_bar), events.colour_bar)
+
+    def _choice(self, names: Any, field: str, tip: str) -> QComboBox:
+        """Make a list to choose from that follows a field of the session and writes to it."""
+        box, session = QComboBox(), self.session
+        for name in names:
+            box.addItem(name, name)
+        box.setToolTip(tip)
+        box.setAccessibleName(tip)
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(7)
+        box.currentIndexChanged.connect(lambda place: setattr(session, field, box.itemData(place)))
+
+        def follow() -> None:
+            with QSignalBlocker(box):
+                box.setCurrentIndex(box.findData(getattr(session, field)))
+
+        self.listen(follow, getattr(session.events, field))
+        return box
 
     def click(self, entry: Shown) -> None:
         """Lay an entry on the frame, or take it off if it lies there."""
         self.session.shown = None if self.session.shown == entry else entry
 
+    def follow(self, entry: Shown) -> None:
+        """Show the course of an entry under the slider, and where it is on the frame."""
+        self.session.course_open = True
+        self.session.shown = entry
+
     def _on_opacity(self, value: int) -> None:
         self.session.opacity = value / 100
+
+    def _on_bar(self, on: bool) -> None:
+        self.session.colour_bar = on
 
     def _wanted(self) -> list[tuple[Shown, str, float, str, str]]:
         result = self.session.result
@@ -60,7 +102,14 @@ class ConceptsDock(parts.Listener):
             return []
         top = max((concept.strength for concept in result.concepts), default=0.0)
         rows: list[tuple[Shown, str, float, str, str]] = [
-            (c.name, c.name, c.strength / top if top > 0 else 0.0, f"{c.strength:.1f}", HEAT) for c in result.concepts
+            (
+                c.name,
+                self.session.called(c.name),
+                c.strength / top if top > 0 else 0.0,
+                f"{c.strength:.1f}",
+                HEAT,
+            )
+            for c in result.concepts
         ]
         if result.cosine is not None and result.mean_cosine is not None:
             rows.append(
@@ -78,37 +127,71 @@ class ConceptsDock(parts.Listener):
                 bar.update()
         else:
             parts.clear(self.list)
-            self.bars = {}
+            self.bars, self.rows = {}, {}
             for entry, name, share, number, colour in rows:
                 bar = parts.Bar(name, share, number, colour)
-                bar.clicked.connect(lambda *_, entry=entry: self.click(entry))
-                self.list.addWidget(bar)
+                bar.clicked.connect(partial(self._on_click, entry))
                 self.bars[entry] = bar
+                self.rows[entry] = self._row(entry, bar)
+                self.list.addWidget(self.rows[entry])
+        result = self.session.result
+        for concept in () if result is None else result.concepts:
+            called = self.session.called(concept.name)
+            self.rows[concept.name].name(called, concept.name, self.where_from(concept))
         self.hint.setText(
             "Standard deviations above what is usual in this session. Click one to see where on the frame; click again to take it off."
             if rows
             else "What the decoded picture holds is listed here once some units have been narrated."
         )
 
+    def _row(self, entry: Shown, bar: parts.Bar) -> ConceptRow:
+        row = ConceptRow(bar, movable=entry != PATCHES)
+        row.gallery_wanted.connect(partial(self._on_gallery, entry))
+        row.course_wanted.connect(partial(self.follow, entry))
+        row.renamed.connect(partial(self._on_renamed, entry))
+        return row
+
+    def _on_click(self, entry: Shown, *_: Any) -> None:
+        self.click(entry)
+
+    def _on_gallery(self, entry: Shown) -> None:
+        self.workspace.gallery.show(str(entry))
+
+    def _on_renamed(self, entry: Shown, label: str) -> None:
+        self.workspace.labels.rename(str(entry), label)
+
+    def where_from(self, concept: ConceptMap) -> str:
+        """Say what a concept is in the dictionary, and how its name was found."""
+        result, called = self.session.result, self.session.called(concept.name)
+        lines = [f"“{called}”: your own name for “{concept.name}”"] if called != concept.name else [concept.name]
+        if result is not None and result.naming:
+            score = "" if concept.score is None else f"; score {concept.score:.2f}"
+            lines.append(f"{result.naming[:1].upper()}{result.naming[1:]}{score}.")
+        lines.append(f"Strongest here: feature {concept.feature} of the dictionary.")
+        return "\n".join(lines)
+
     def _show_shown(self) -> None:
         session = self.session
         for entry, bar in self.bars.items():
             bar.setChecked(entry == session.shown)
-        heat = None if session.result is None else heat_of(session.result, session.shown)
         self.legend.setVisible(session.shown is not None)
-        if heat is None:
+        if session.result is None or heat_of(session.result, session.shown) is None:
             self.what.setText("The chosen concept is not among those of these units.")
-            self.scale.set(np.zeros((0, 4)), ("", ""))
-            return
-        if self._colours is None:
-            self._colours = np.asarray(styles.heat_colormap().map(np.linspace(0, 1, 24)))
-        _, (low, high) = heat
-        if session.shown == PATCHES:
+        elif session.shown == PATCHES:
             self.what.setText("On the frame: <b>match of each patch</b>")
-            self.scale.set(self._colours, ("0 no match", "1 same"))
         else:
-            self.what.setText(f"On the frame: <b>{session.shown}</b>")
-            self.scale.set(self._colours, (f"{low:.0f} none", f"{high:.2g} strongest patch"))
+            self.what.setText(f"On the frame: <b>{session.called(str(session.shown))}</b>")
+        self._show_scale()
+
+    def _show_scale(self) -> None:
+        """Show the colours as they are drawn, with the values that they stand for."""
+        session, scale = self.session, self.session.heat_scale
+        if scale is None or session.result is None or heat_of(session.result, session.shown) is None:
+            self.scale.set(np.zeros((0, 4)), ())
+            return
+        low, middle, high = (f"{v:.3g}" for v in (scale.low, (scale.low + scale.high) / 2, scale.high))
+        unit = "same" if session.shown == PATCHES else "activation"
+        self.scale.set(scale.colours, ((0.0, low), (0.5, middle), (1.0, f"{high} {unit}")))
 
 
 def concepts_dock(viewer: Any) -> ConceptsDock:

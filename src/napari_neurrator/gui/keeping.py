@@ -9,7 +9,7 @@ from ..errors import NeurratorError
 from ..session_file import SavedRecording, SavedSentence, SessionFile, read_session, write_session
 from .decoders import Decoders
 from .loader import Loader
-from .state import COLOUR_BY, OpenRecording, Result, ResultKey, Session
+from .state import COLOUR_BY, HEAT_COLOURS, INTERPOLATIONS, OpenRecording, Result, ResultKey, Session
 
 
 def saved_sentences(results: dict[ResultKey, Result]) -> list[SavedSentence]:
@@ -108,6 +108,9 @@ class Keeping:
                     colour_by=session.colour_by,
                     only_good=session.only_good,
                     prompt=session.prompt,
+                    interpolation=session.interpolation,
+                    heat_colours=session.heat_colours,
+                    colour_bar=session.colour_bar,
                 ),
             )
         except NeurratorError as error:
@@ -132,6 +135,9 @@ class Keeping:
             if not left:
                 session.colour_by = file.colour_by if file.colour_by in COLOUR_BY else "region"
                 session.only_good, session.prompt = file.only_good, file.prompt
+                session.interpolation = file.interpolation if file.interpolation in INTERPOLATIONS else "linear"
+                session.heat_colours = file.heat_colours if file.heat_colours in HEAT_COLOURS else HEAT_COLOURS[0]
+                session.colour_bar = file.colour_bar
                 session.status = f"{Path(path).name} is open."
                 return
             saved = file.recordings[left[0]]

@@ -114,11 +114,17 @@ def unit_sizes(diameter: float, counts: np.ndarray | None, n_units: int) -> np.n
     return diameter * (0.70 + 0.16 * np.sqrt(np.minimum(counts, 16)))
 
 
-def heat_colormap():
-    """Return a perceptual map whose low end is clear, so that the picture shows where nothing is."""
+def heat_colormap(name: str = "inferno"):
+    """Return a perceptual map whose low end is clear, so that the picture shows where nothing is.
+
+    Parameters
+    ----------
+    name : str
+        One of `state.HEAT_COLOURS`.
+    """
     from napari.utils.colormaps import Colormap, ensure_colormap
 
     at = np.linspace(0, 1, 64)
-    colours = np.array(ensure_colormap("inferno").map(0.25 + 0.75 * at))
+    colours = np.array(ensure_colormap("gray" if name == "grey" else name).map(0.25 + 0.75 * at))
     colours[:, 3] = np.clip(1.25 * at**0.8, 0, 0.92)
-    return Colormap(colours, name="neurrator heat", controls=at)
+    return Colormap(colours, name=f"neurrator {name}", controls=at)

@@ -11,7 +11,7 @@ from . import compat, layer_data, subtitle
 from . import layer_styles as styles
 from .brain_layers import UNIT_UM, places
 from .layout import Layout, lay_out
-from .state import PATCHES, Session
+from .state import INTERPOLATIONS, PATCHES, HeatScale, Session
 
 EMPTY_FRAME = (400, 380)
 """Stands in for a frame where there is none: its shape gives the probes a tall panel."""
@@ -46,6 +46,9 @@ class SceneLayers:
             (events.result, self._on_result),
             (events.shown, self._heatmap),
             (events.opacity, self._on_opacity),
+            (events.interpolation, self._on_interpolation),
+            (events.heat_colours, self._on_heat_colours),
+            (events.colour_bar, self._colour_bar),
             (events.geometry, self._crop),
             (events.job, self._opened),
         ]
@@ -143,16 +146,21 @@ class SceneLayers:
         return getattr(self._viewer, f"add_{kind}")(array, **options)
 
     def _add_heatmap(self) -> None:
-        self._viewer.add_image(
+        session = self.session
+        layer = self._viewer.add_image(
             np.zeros((2, 2), np.float32),
             name=styles.HEATMAP,
-            colormap=styles.heat_colormap(),
+            colormap=styles.heat_colormap(session.heat_colours),
             blending="translucent",
-            interpolation2d="linear",
-            opacity=self.session.opacity,
+            interpolation2d=session.interpolation,
+            opacity=session.opacity,
             contrast_limits=(0.0, 1.0),
             visible=False,
         )
+        # napari's own controls may change them too
+        for signal in (layer.events.contrast_limits, layer.events.colormap, layer.events.gamma, layer.events.visible):
+            signal.connect(self._read_heat_scale)
+        layer.events.interpolation2d.connect(self._read_interpolation)
 
     # -- units -----------------------------------------------------------------------------------------------------------------------
     @contextmanager
@@ -316,11 +324,41 @@ class SceneLayers:
         layer.translate = geometry.translate
         if not layer.visible:
             layer.visible = True
+        self._colour_bar()
 
     def _on_opacity(self) -> None:
         layer = self.get(styles.HEATMAP)
         if layer is not None:
             layer.opacity = self.session.opacity
+
+    def _on_interpolation(self) -> None:
+        layer = self.get(styles.HEATMAP)
+        if layer is not None and str(layer.interpolation2d) != self.session.interpolation:
+            layer.interpolation2d = self.session.interpolation
+
+    def _read_interpolation(self) -> None:
+        layer = self.get(styles.HEATMAP)
+        if layer is not None and str(layer.interpolation2d) in INTERPOLATIONS:
+            self.session.interpolation = str(layer.interpolation2d)
+
+    def _on_heat_colours(self) -> None:
+        layer = self.get(styles.HEATMAP)
+        if layer is not None:
+            layer.colormap = styles.heat_colormap(self.session.heat_colours)
+
+    def _read_heat_scale(self) -> None:
+        layer = self.get(styles.HEATMAP)
+        if layer is None or not layer.visible:
+            self.session.heat_scale = None
+            return
+        colours = np.asarray(layer.colormap.map(np.linspace(0, 1, 64) ** layer.gamma))
+        low, high = layer.contrast_limits
+        self.session.heat_scale = HeatScale(colours, float(low), float(high))
+
+    def _colour_bar(self) -> None:
+        layer = self.get(styles.HEATMAP)
+        if layer is not None:
+            compat.show_colour_bar(layer, self.session.colour_bar and self.heat_values() is not None)
 
     def _crop(self) -> None:
         """Outline the part of the frame that the vision model sees, where that is not all of it."""

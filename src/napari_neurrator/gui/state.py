@@ -19,6 +19,17 @@ PATCHES = "\0patches"
 Shown = str | None
 """What lies on the frame: a concept by name (which stays the same from group to group), `PATCHES` for the patch match, or nothing."""
 
+INTERPOLATIONS = {
+    "nearest": "Each patch as it is, with hard edges",
+    "linear": "Between the middles of patches: nothing goes beyond the values of the patches",
+    "cubic": "Smoothed by a B-spline: peaks look lower than their patches are",
+    "catrom": "A smooth curve through the patches: may run a little beyond their values",
+    "lanczos": "The sharpest: may run beyond the values of the patches, and ring",
+}
+"""Ways to draw a map between the middles of its patches, and what each does to the values."""
+HEAT_COLOURS = ("inferno", "magma", "viridis", "cividis", "grey")
+"""Colour maps whose lightness rises evenly, so that colour-blind people and grey prints order them as well."""
+
 COLOUR_BY = ("region", "depth", "cell type", "waveform", "probe", "session", "animal", "firing now")
 View = Literal["probe", "brain"]
 CCF_COLUMNS = ("ccf_ap_um", "ccf_dv_um", "ccf_lr_um")
@@ -48,6 +59,8 @@ class ConceptMap:
     name: str
     strength: float
     heatmap: np.ndarray
+    score: float | None = None
+    """How well the name fits, as the dictionary's namer scores it."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,8 @@ class Result:
     reference: str | None = None
     prior: str | None = None
     concepts: tuple[ConceptMap, ...] = ()
+    dictionary: str = ""
+    naming: str = ""
     cosine: np.ndarray | None = None
     mean_cosine: float | None = None
     prior_cosine: float | None = None
@@ -87,6 +102,82 @@ class Result:
     def greyed(self) -> bool:
         """Whether the sentence is not more than chance."""
         return self.evidence is not None and self.evidence.greyed
+
+
+@dataclass(frozen=True)
+class CourseKey:
+    """What a course depends on."""
+
+    source: str
+    stimulus: str
+    decoder: str
+    concept: str
+    repeat: int = 0
+    units: Units = ()
+    """Empty for the course of the true frames."""
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How far a concept stands above what is usual, from frame to frame.
+
+    Attributes
+    ----------
+    key : CourseKey
+        Whose, of what.
+    strengths : numpy.ndarray
+        Standard deviations, (frame,); not a number where it is not known yet, or where there was no such frame.
+    n_wanted : int
+        Frames of which it can be known.
+    problem : str
+        Why it will not be known, in one sentence.
+    """
+
+    key: CourseKey
+    strengths: np.ndarray
+    n_wanted: int
+    problem: str = ""
+
+    @property
+    def n_known(self) -> int:
+        """Frames of which it is known."""
+        return int(np.isfinite(self.strengths).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryPicture:
+    """A frame in which a concept is strong: where, and how much (float32 rows × columns)."""
+
+    frame: int
+    row: int
+    column: int
+    value: float
+    heatmap: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """The frames of a stimulus in which a concept is strongest, as far as they are known."""
+
+    concept: str
+    stimulus: str
+    pictures: tuple[GalleryPicture, ...] = ()
+    finished: bool = False
+    n_active: int = 0
+    n_frames: int = 0
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class HeatScale:
+    """What the colours of the map on the frame mean, as drawn: rgba from the lowest to the highest, and the values of both."""
+
+    colours: np.ndarray
+    low: float
+    high: float
 
 
 class Moments:
@@ -117,6 +208,11 @@ class Moments:
             return None
         return int(rows[at])
 
+    def rows(self, repeat: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frames that were on in showing `repeat`, ascending, and the row of each."""
+        frames, rows = self._by_repeat.get(repeat, (np.empty(0, int), np.empty(0, int)))
+        return frames[frames >= 0], rows[frames >= 0]
+
     def time(self, row: int) -> float:
         """Return when the frame of `row` came on, seconds."""
         return float(self.table["time"].to_numpy()[row])
@@ -127,7 +223,7 @@ class Moments:
 
 
 _IDENTITY = (
-    "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened"
+    "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened", "course", "ceiling", "gallery", "heat_scale"
 )  # fmt: skip
 _KEPT = (
     "selected", "groups", "results", "stimulus", "stimulus_name", "stimulus_file", "moments", "decoder", "decoder_folder", "profile",
@@ -217,6 +313,15 @@ class Session:
     results: dict[ResultKey, Result] = field(default_factory=dict)
     shown: Shown = None
     opacity: float = 0.8
+    interpolation: str = "linear"
+    heat_colours: str = "inferno"
+    colour_bar: bool = True
+    heat_scale: HeatScale | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    course_open: bool = True
+    course: Course | None = None
+    ceiling: Course | None = None
+    gallery: Gallery | None = None
     status: str = ""
     error: str = ""
 
@@ -277,6 +382,10 @@ class Session:
     def moment(self) -> int | None:
         """Row of the moment that the slider and the showing point at, or None."""
         return None if self.moments is None else self.moments.row(self.frame, self.repeat)
+
+    def called(self, concept: str) -> str:
+        """Return what a concept is called here: the user's own label, or its name in the dictionary."""
+        return self.labels.get(concept, concept)
 
     @property
     def held_out(self) -> bool | None:
@@ -383,6 +492,7 @@ class Session:
         self.stimulus, self.stimulus_name, self.stimulus_file, self.moments = None, "", None, None
         self.decoder, self.decoder_folder, self.profile, self.geometry = None, "", "", None
         self.frame, self.repeat, self.counts = 0, 0, None
+        self.course, self.ceiling, self.gallery = None, None, None
         self.view = "probe"
 
     def _drop_hidden(self) -> None:
@@ -391,7 +501,7 @@ class Session:
 
     def show_stimulus(self, name: str, stimulus: Any, moments: Moments | None, file: str | None = None) -> None:
         """Lay a stimulus beside the units; `stimulus` is None where its frames are not known."""
-        self.result, self.shown, self.geometry = None, None, None
+        self.result, self.shown, self.geometry, self.gallery = None, None, None, None
         self.frame, self.repeat, self.counts = 0, 0, None
         self.stimulus_name, self.stimulus_file, self.moments, self.stimulus = name, file, moments, stimulus
         self.scene_changed.emit()

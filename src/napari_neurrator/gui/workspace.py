@@ -6,18 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from qtpy.QtCore import QTimer
+
 from ..backend.client import Backend
 from ..session_file import is_session_file
 from . import compat
 from .backend_link import BackendLink, child_process_backend
 from .brain import BrainView
+from .concept_labels import ConceptLabels
+from .course import CourseFollower
 from .decoders import Decoders
+from .gallery import GalleryFinder
 from .keeping import Keeping
 from .lasso import LassoTool
 from .layers import SceneLayers
 from .loader import Loader, import_readers
 from .narrator import Narrator
-from .state import Session
+from .state import Gallery, Session
 from .threads import Background, MainThread
 
 
@@ -41,6 +46,7 @@ class Workspace:
         self.main = MainThread()
         self.background = Background(self.main)
         self.reading = Background(self.main, "neurrator-spikes")
+        self.counting = Background(self.main, "neurrator-course")
         self.link = BackendLink(self.main, make_backend)
         self.layers = SceneLayers(viewer, self.session)
         self.loader = Loader(self.session, self.background, self.reading)
@@ -49,9 +55,16 @@ class Workspace:
         self.narrator = Narrator(self.session, self.link)
         self.decoders = Decoders(self.session, self.link)
         self.keeping = Keeping(self.session, self.loader, self.decoders)
+        self.labels = ConceptLabels(self.session)
+        self.gallery = GalleryFinder(self.session, self.link)
+        self.course = CourseFollower(self.session, self.link, self.counting)
         self.session.notified.connect(notify)
         self.session.events.decoder.connect(self._warm_up)
+        self.session.events.gallery.connect(self._show_gallery)
+        self.session.scene_changed.connect(self._place_strip)
         self.docks: dict[str, Any] = {}
+        self.strip: Any = None
+        self._in_gallery = ""
         self._on_close: list[Callable[[], None]] = []
         self.closed = False
         compat.on_close(viewer, self.close)
@@ -101,6 +114,32 @@ class Workspace:
         if decoder is not None:
             self.link.warm_up()
 
+    def _place_strip(self) -> None:
+        # with the first film: before, there is nothing whose course could be shown
+        viewer, session = self.viewer, self.session
+        if session.stimulus is None or viewer is None or compat.qt_window(viewer) is None:
+            return
+        session.scene_changed.disconnect(self._place_strip)
+        from .course_strip import course_strip
+
+        self.strip = course_strip(viewer)
+        compat.add_below_slider(viewer, self.strip, "Course")
+        # the canvas has become lower
+        QTimer.singleShot(0, self._look)
+
+    def _look(self) -> None:
+        if not self.closed and self.viewer is not None:
+            self.layers.look()
+
+    def _show_gallery(self, gallery: Gallery | None) -> None:
+        """Bring the gallery to the front when something else is looked for in it."""
+        wanted = "" if gallery is None else gallery.concept
+        if wanted and wanted != self._in_gallery:
+            from .gallery_panel import show_gallery
+
+            show_gallery(self)
+        self._in_gallery = wanted
+
     def arrange(self) -> None:
         """Put all docks where they belong, if the window is still there."""
         from .launch import arrange
@@ -124,7 +163,13 @@ class Workspace:
         self.docks = {}
         self.session.notified.disconnect(notify)
         self.session.events.decoder.disconnect(self._warm_up)
+        self.session.events.gallery.disconnect(self._show_gallery)
+        with contextlib.suppress(ValueError):
+            self.session.scene_changed.disconnect(self._place_strip)
         for part in (
+            self.course,
+            self.gallery,
+            self.labels,
             self.narrator,
             self.decoders,
             self.brain,
@@ -135,6 +180,7 @@ class Workspace:
             self.link,
             self.background,
             self.reading,
+            self.counting,
         ):
             part.close()
 
