@@ -34,10 +34,7 @@ class ActiveConcept:
 
 def concept_totals(dictionary: Dictionary, activations: SparseActivations) -> torch.Tensor:
     """Sum the activation of each concept over its features and over patches: (frame, concept)."""
-    totals = activations.totals()
-    named = dictionary.concept_of_feature >= 0
-    sums = torch.zeros(len(totals), len(dictionary.concepts))
-    return sums.index_add_(1, dictionary.concept_of_feature[named], totals[:, named])
+    return activations.totals_of(dictionary.concept_of_feature, len(dictionary.concepts)).cpu()
 
 
 @dataclass(frozen=True)
@@ -82,19 +79,23 @@ def top_concepts(
     """
     result = []
     for frame, excess in enumerate((concept_totals(dictionary, activations) - usual.mean) / usual.deviation):
-        concept_of_slot = dictionary.concept_of_feature[activations.features[frame]]
+        active = activations.frame(frame)
+        features, values, rows = active.features.cpu(), active.values.cpu(), active.rows.cpu()
+        concept_of_active = dictionary.concept_of_feature[features]
         ranked = []
-        for concept in torch.argsort(excess, descending=True)[:n].tolist():
-            if excess[concept] < STANDS_OUT:
+        best = excess.topk(min(n, len(excess)))
+        for concept, strength in zip(best.indices.tolist(), best.values.tolist(), strict=True):
+            mine = concept_of_active == concept
+            # A concept that is usually less than absent can stand out by absence alone; there is nothing to show of it.
+            if strength < STANDS_OUT or not bool(mine.any()):
                 break
-            values = activations.values[frame] * (concept_of_slot == concept)
-            strongest = int(values.flatten().argmax())
+            heatmap = torch.zeros(activations.n_patches).index_add_(0, rows[mine], values[mine])
             ranked.append(
                 ActiveConcept(
-                    feature=int(activations.features[frame].flatten()[strongest]),
+                    feature=int(features[mine][values[mine].argmax()]),
                     name=dictionary.concepts[concept],
-                    strength=float(excess[concept]),
-                    heatmap=values.sum(-1),
+                    strength=strength,
+                    heatmap=heatmap,
                 )
             )
         result.append(ranked)

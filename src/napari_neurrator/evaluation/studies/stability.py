@@ -1,13 +1,11 @@
 """How stable the ranking of concepts is when units are resampled."""
 
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from ...concepts.dictionary import Dictionary, load_dictionary
+from ...concepts.dictionary import load_dictionary
 from ...concepts.ranking import concept_totals
 from ...errors import NeurratorError
 from ..figures import bars_with_dots, panels, svg
@@ -74,13 +72,6 @@ def study_stability(
     return Outcome("How stable the concepts are", summary, headlines, sections, findings)
 
 
-def _fingerprint(dictionary: Dictionary) -> str:
-    """Return a hash of everything that decides which concepts a grid has."""
-    digest = hashlib.sha256(json.dumps([dictionary.config, dictionary.names], sort_keys=True).encode())
-    digest.update(dictionary.W_enc.numpy().tobytes() + dictionary.b_enc.numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
 def _agreement(a: np.ndarray, b: np.ndarray) -> float:
     """Return the rank correlation of two rankings; 0 where one of them ranks nothing."""
     r = float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else 0.0
@@ -95,7 +86,7 @@ def _totals(dictionary: Any, grids: Any) -> np.ndarray:
 def _excess(dictionary: Any, session: StudySession, units: list, base: np.ndarray) -> np.ndarray:
     material = session.material
     made = session.remembered(
-        f"concepts-{_fingerprint(dictionary)}",
+        f"concepts-{dictionary.fingerprint}",
         units,
         lambda: _totals(dictionary, material.decode(units, material.narrated)).tolist(),
     )

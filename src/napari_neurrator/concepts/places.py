@@ -1,0 +1,41 @@
+"""Where what belongs to a dictionary is kept: beside it, or with the user's data where its folder cannot be written."""
+
+import os
+from pathlib import Path
+
+from ..paths import data_folder
+
+
+def beside(source: Path, kind: str) -> Path:
+    """Return the file of some kind (``names``, ``labels``) that lies beside a dictionary."""
+    # Several single files may share a folder.
+    return source / f"{kind}.json" if source.is_dir() else source.with_name(f"{source.stem}.{kind}.json")
+
+
+def of_user(content_hash: str, kind: str) -> Path:
+    """Return the file of some kind that the user keeps for a dictionary, wherever that lies."""
+    return data_folder("dictionaries") / content_hash / f"{kind}.json"
+
+
+def place_to_write(source: Path, content_hash: str, kind: str) -> Path:
+    """Return where to write: beside the dictionary if its folder is writable and not part of an installed package."""
+    near = beside(source, kind)
+    if "site-packages" in near.parts or not os.access(near.parent, os.W_OK):
+        return of_user(content_hash, kind)
+    return near
+
+
+def place_to_read(source: Path, content_hash: str, kind: str) -> Path | None:
+    """Return the file to read, the user's own first; None where there is none."""
+    return next((file for file in (of_user(content_hash, kind), beside(source, kind)) if file.is_file()), None)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
