@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from ..concepts.dictionary import Dictionary
+from ..concepts.gallery import apart_in, grids_key, index_of
+from ..concepts.labels import Labels
 from ..concepts.ranking import UsualActivation, concept_totals
 from ..decoding.interface import SubsetDecoder
 from ..errors import NeurratorError, Stopped
@@ -36,26 +38,26 @@ class FramesSeen:
     ----------
     key : ShownFrames or None
         Which frames.
+    stimulus : Stimulus or None
+        Where they come from.
     grids : numpy.ndarray or None
         Their patch grids, memory-mapped, (frame, patch, width).
-    geometry : PatchGeometry or None
-        Rows and columns of the grids.
-    totals, peaks : list of torch.Tensor
-        Sparse (frame, concept), piece by piece: activation summed over patches, and that of the strongest patch.
+    totals : list of torch.Tensor
+        Activation summed over patches, piece by piece: sparse (frame, concept).
     n_known : int
-        Frames looked at so far.
+        Frames encoded so far.
     """
 
     key: p.ShownFrames | None = None
+    stimulus: "Stimulus | None" = None
     grids: np.ndarray | None = None
-    geometry: PatchGeometry | None = None
     totals: list[torch.Tensor] = field(default_factory=list)
-    peaks: list[torch.Tensor] = field(default_factory=list)
     n_known: int = 0
 
-    def column(self, parts: list[torch.Tensor], concept: int) -> torch.Tensor:
-        """Return one concept's values, (frame,), of the frames looked at so far."""
-        return torch.cat([part.index_select(1, torch.tensor([concept])).to_dense()[:, 0] for part in parts])
+    def totals_of(self, places: list[int]) -> torch.Tensor:
+        """Return the totals of some concepts in the frames encoded so far, (frame, concept)."""
+        which = torch.tensor(places)
+        return torch.cat([part.index_select(1, which).to_dense() for part in self.totals])
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,28 @@ class Bench:
         return ((totals - usual.mean[places]) / usual.deviation[places]).float().cpu().numpy()
 
 
-def run_concept_job(
-    request: p.CourseRequest | p.GalleryRequest, bench: Bench, emit: Emit, should_stop: ShouldStop
-) -> None:
+ConceptRequest = p.CourseRequest | p.GalleryRequest | p.LabelRequest
+
+
+def run_concept_job(request: ConceptRequest, bench: Bench, emit: Emit, should_stop: ShouldStop) -> None:
     """Do a request; raises `Stopped` between two pieces where it was stopped."""
-    if isinstance(request, p.GalleryRequest):
+    if isinstance(request, p.LabelRequest):
+        _label(request, bench)
+    elif isinstance(request, p.GalleryRequest):
         _gallery(request, bench, emit, should_stop)
     elif request.shown is not None:
         _course_of_frames(request, request.shown, bench, emit, should_stop)
     else:
         _course_of_units(request, bench, emit, should_stop)
+
+
+def _label(request: p.LabelRequest, bench: Bench) -> None:
+    """Write the user's own name; the dictionary that is loaded keeps the names that it has listed until it is loaded again."""
+    (place,) = bench.places([request.concept])
+    labels = Labels.of(bench.dictionary)
+    for feature in (bench.dictionary.concept_of_feature == place).nonzero()[:, 0].tolist():
+        labels.set(feature, request.label)
+    labels.save()
 
 
 def _course_of_units(request: p.CourseRequest, bench: Bench, emit: Emit, should_stop: ShouldStop) -> None:
@@ -115,45 +129,61 @@ def _course_of_units(request: p.CourseRequest, bench: Bench, emit: Emit, should_
 def _course_of_frames(
     request: p.CourseRequest, shown: p.ShownFrames, bench: Bench, emit: Emit, should_stop: ShouldStop
 ) -> None:
-    places = bench.places(request.concepts)
-    told = 0
-    for known in _look(request.job_id, shown, bench, emit, should_stop):
-        totals = torch.stack([bench.seen.column(bench.seen.totals, place) for place in places], 1)[told:known]
-        strengths = p.PackedArray.pack(bench.strengths(totals, places))
-        emit(p.Course(job_id=request.job_id, start=told, strengths=strengths))
-        told = known
+    """Encode the frames that have not been yet; what is known stays where it is stopped."""
+    places, seen = bench.places(request.concepts), bench.seen
+    grids = _look(request.job_id, shown, bench, emit, should_stop)[1]
+
+    def tell(first: int) -> None:
+        strengths = bench.strengths(seen.totals_of(places)[first:], places)
+        emit(p.Course(job_id=request.job_id, start=first, strengths=p.PackedArray.pack(strengths)))
+
+    if seen.n_known:
+        tell(0)
+    for piece in _pieces(seen.n_known, len(grids), should_stop):
+        encoded = bench.dictionary.encode(_tensor(grids[piece]))
+        seen.totals.append(concept_totals(bench.dictionary, encoded).to_sparse())
+        seen.n_known = piece.stop
+        tell(piece.start)
 
 
 def _gallery(request: p.GalleryRequest, bench: Bench, emit: Emit, should_stop: ShouldStop) -> None:
     (place,) = bench.places([request.concept])
-    for _ in _look(request.job_id, request.shown, bench, emit, should_stop):
-        pass
-    seen, numbers = bench.seen, np.array(request.shown.numbers)
-    assert seen.grids is not None
-    assert seen.geometry is not None
-    peaks = seen.column(seen.peaks, place).numpy()
-    chosen = strongest_apart(numbers, peaks, request.n, request.apart)
-    frames = []
+    stimulus, grids = _look(request.job_id, request.shown, bench, emit, should_stop)
+    numbers, apart = np.array(request.shown.numbers), apart_in(stimulus)
+    index = index_of(
+        bench.dictionary,
+        grids,
+        grids_key(stimulus, numbers, bench.profile),
+        apart=apart,
+        on_progress=_reporter(request.job_id, emit, should_stop),
+    )
     of_concept = bench.dictionary.concept_of_feature == place
-    for row in chosen.tolist():
+    features = of_concept.nonzero()[:, 0].numpy()
+    best: dict[int, float] = {}
+    for feature in features.tolist():
+        for row, _, value in index.of(feature):
+            best[row] = max(value, best.get(row, value))
+    rows, values = np.array(list(best), dtype=np.int64), np.array(list(best.values()))
+    geometry = PatchGeometry.of(bench.profile, *stimulus.frame_shape[:2])
+    frames = []
+    for row in rows[strongest_apart(numbers[rows], values, request.n, apart)].tolist():
         if should_stop():
             raise Stopped
-        heat = bench.dictionary.encode(_grids(seen.grids[row : row + 1])).heatmap(of_concept)[0]
+        heat = bench.dictionary.encode(_tensor(grids[row : row + 1])).heatmap(of_concept)[0].float().cpu()
         top = int(heat.argmax())
         frames.append(
             p.GalleryFrame(
                 frame=int(numbers[row]),
-                row=top // seen.geometry.columns,
-                column=top % seen.geometry.columns,
+                row=top // geometry.columns,
+                column=top % geometry.columns,
                 value=float(heat[top]),
-                heatmap=p.PackedArray.pack(
-                    heat.reshape(seen.geometry.rows, seen.geometry.columns).float().cpu().numpy()
-                ),
+                heatmap=p.PackedArray.pack(heat.reshape(geometry.rows, geometry.columns).numpy()),
             )
         )
-    emit(
-        p.Gallery(job_id=request.job_id, frames=frames, n_active=int((peaks > 0).sum()), n_frames=len(numbers))
-    )
+    # A patch may drive several features of one name, which the index has apart.
+    frames.sort(key=lambda frame: -frame.value)
+    n_active = int(index.frames_active[features].max(initial=0))
+    emit(p.Gallery(job_id=request.job_id, frames=frames, n_active=n_active, n_frames=len(numbers)))
 
 
 def strongest_apart(numbers: np.ndarray, values: np.ndarray, n: int, apart: int) -> np.ndarray:
@@ -164,7 +194,7 @@ def strongest_apart(numbers: np.ndarray, values: np.ndarray, n: int, apart: int)
     numbers : numpy.ndarray
         Numbers of the frames, (frame,).
     values : numpy.ndarray
-        How strong each is, (frame,); only those above 0 count.
+        How strong each is, (frame,).
     n : int
         Frames at most.
     apart : int
@@ -173,57 +203,50 @@ def strongest_apart(numbers: np.ndarray, values: np.ndarray, n: int, apart: int)
     Returns
     -------
     numpy.ndarray
-        Rows of the chosen ones, strongest first.
+        Places of the chosen ones, strongest first.
     """
     chosen: list[int] = []
-    free = values > 0
-    for row in np.argsort(-values, kind="stable"):
+    free = np.ones(len(numbers), bool)
+    for place in np.argsort(-values, kind="stable"):
         if len(chosen) == n:
             break
-        if free[row]:
-            chosen.append(int(row))
-            free &= np.abs(numbers - numbers[row]) >= apart
+        if free[place]:
+            chosen.append(int(place))
+            free &= np.abs(numbers - numbers[place]) >= apart
     return np.array(chosen, dtype=np.int64)
+
+
+def naming_words(dictionary: Dictionary) -> str:
+    """Say how the features of a dictionary got their names; nothing where they have none but numbers."""
+    names = dictionary.given_names
+    if names is None:
+        return ""
+    return str(names.about.get("method") or "named when the dictionary was made")
+
+
+def given_name(dictionary: Dictionary, feature: int) -> tuple[str, float | None]:
+    """Return what the dictionary itself calls a feature, and how well that fits; no score where it has only a number."""
+    names = dictionary.given_names
+    if names is None:
+        return f"feature {feature}", None
+    entry = names.entries[feature]
+    return entry["name"] or f"feature {feature}", float(entry["score"])
 
 
 def _look(
     job_id: str, shown: p.ShownFrames, bench: Bench, emit: Emit, should_stop: ShouldStop
-) -> Iterator[int]:
-    """Encode the frames that have not been yet, and tell after each piece how many are known; what is known stays where it is stopped."""
+) -> tuple["Stimulus", np.ndarray]:
+    """Return a stimulus and the grids of its frames: those of the last request, or from the cache where a decoder was fitted on them."""
     seen = bench.seen
-    if seen.key != shown:
-        _open(job_id, shown, bench, emit, should_stop)
-    assert seen.grids is not None
-    if seen.n_known:
-        yield seen.n_known
-    dictionary = bench.dictionary
-    for piece in _pieces(seen.n_known, len(shown.numbers), should_stop):
-        totals, peaks = totals_and_peaks(dictionary, dictionary.encode(_grids(seen.grids[piece])))
-        seen.totals.append(totals)
-        seen.peaks.append(peaks)
-        seen.n_known = piece.stop
-        emit(p.Progress(job_id=job_id, stage="looking through the frames", done=piece.stop, total=len(shown.numbers)))
-        yield piece.stop
-
-
-def _open(job_id: str, shown: p.ShownFrames, bench: Bench, emit: Emit, should_stop: ShouldStop) -> None:
-    """Find the frames and their grids, from the cache where a decoder was fitted on them."""
-
-    def report(stage: str, done: int, total: int) -> None:
-        if should_stop():
-            raise Stopped
-        emit(p.Progress(job_id=job_id, stage=stage, done=done, total=total))
-
-    stimulus, seen = _stimulus(shown), bench.seen
-    numbers = np.array(shown.numbers)
-    if numbers.min() < 0 or numbers.max() >= stimulus.n_frames or (np.diff(numbers) <= 0).any():
-        raise NeurratorError(
-            f"The frames {numbers.min()} to {numbers.max()} were asked for, and {shown.stimulus} has {stimulus.n_frames}."
-        )
-    grids = patch_grids(stimulus, numbers, bench.profile, report)
-    height, width = stimulus.frame_shape[:2]
-    seen.key, seen.grids, seen.geometry = shown, grids, PatchGeometry.of(bench.profile, height, width)
-    seen.totals, seen.peaks, seen.n_known = [], [], 0
+    if seen.key != shown or seen.stimulus is None or seen.grids is None:
+        stimulus, numbers = _stimulus(shown), np.array(shown.numbers)
+        if numbers.min() < 0 or numbers.max() >= stimulus.n_frames or (np.diff(numbers) <= 0).any():
+            raise NeurratorError(
+                f"The frames {numbers.min()} to {numbers.max()} were asked for, and {shown.stimulus} has {stimulus.n_frames}."
+            )
+        seen.grids = patch_grids(stimulus, numbers, bench.profile, _reporter(job_id, emit, should_stop))
+        seen.key, seen.stimulus, seen.totals, seen.n_known = shown, stimulus, [], 0
+    return seen.stimulus, seen.grids
 
 
 def _stimulus(shown: p.ShownFrames) -> "Stimulus":
@@ -237,42 +260,17 @@ def _stimulus(shown: p.ShownFrames) -> "Stimulus":
     return open_stimulus(recording, shown.stimulus)[0]
 
 
-def totals_and_peaks(dictionary: Dictionary, activations) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN001
-    """Sum each concept over patches, and find its strongest patch, without the zeros between.
+def _reporter(job_id: str, emit: Emit, should_stop: ShouldStop) -> Callable[[str, int, int], None]:
+    def report(stage: str, done: int, total: int) -> None:
+        if should_stop():
+            raise Stopped
+        emit(p.Progress(job_id=job_id, stage=stage, done=done, total=total))
 
-    Parameters
-    ----------
-    dictionary : Dictionary
-        Says which features belong to a concept.
-    activations : SparseActivations
-        Of some frames.
-
-    Returns
-    -------
-    totals, peaks : torch.Tensor
-        Sparse float32 (frame, concept), coalesced.
-    """
-    n_concepts = len(dictionary.concepts)
-    concept = dictionary.concept_of_feature[activations.features.cpu()]
-    named = concept >= 0
-    rows, concept, values = activations.rows.cpu()[named], concept[named], activations.values.cpu().float()[named]
-    # a concept may have several features: first its activation in each patch, then over patches
-    place, inverse = torch.unique(rows * n_concepts + concept, return_inverse=True)
-    heat = torch.zeros(len(place)).index_add_(0, inverse, values)
-    frame, concept = place // n_concepts // activations.n_patches, place % n_concepts
-    place, inverse = torch.unique(frame * n_concepts + concept, return_inverse=True)
-    index = torch.stack([place // n_concepts, place % n_concepts])
-    size = (activations.n_frames, n_concepts)
-    totals = torch.zeros(len(place)).index_add_(0, inverse, heat)
-    peaks = torch.zeros(len(place)).scatter_reduce_(0, inverse, heat, "amax")
-    return (
-        torch.sparse_coo_tensor(index, totals, size, is_coalesced=True),
-        torch.sparse_coo_tensor(index, peaks, size, is_coalesced=True),
-    )
+    return report
 
 
-def _grids(part: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(part, dtype=np.float32))
+def _tensor(grids: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(grids, dtype=np.float32))
 
 
 def _pieces(start: int, stop: int, should_stop: ShouldStop) -> Iterator[slice]:

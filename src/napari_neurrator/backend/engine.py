@@ -21,7 +21,7 @@ from ..profiles import Profile, load_profile
 from ..vision.fingerprint import weights_fingerprint
 from ..vision.tower import VisionTower
 from . import protocol as p
-from .concept_jobs import Bench, FramesSeen, run_concept_job
+from .concept_jobs import Bench, ConceptRequest, FramesSeen, given_name, naming_words, run_concept_job
 from .fitting import fit_decoder
 
 Emit = Callable[[p.Event], None]
@@ -90,7 +90,7 @@ class Engine:
                 )
             if isinstance(request, p.FitRequest):
                 self._fit(request, emit, should_stop)
-            elif isinstance(request, p.CourseRequest | p.GalleryRequest):
+            elif isinstance(request, ConceptRequest):
                 run_concept_job(request, self._bench(request.decoder), emit, should_stop)
             else:
                 self._narrate(request, emit, should_stop)
@@ -179,10 +179,20 @@ class Engine:
                     name=concept.name,
                     strength=concept.strength,
                     heatmap=p.PackedArray.pack(concept.heatmap.reshape(shape).numpy()),
+                    given=given_name(dictionary, concept.feature)[0],
+                    score=given_name(dictionary, concept.feature)[1],
                 )
                 for concept in concepts
             ]
-            emit(p.Concepts(job_id=request.job_id, moment=start + number, concepts=described))
+            emit(
+                p.Concepts(
+                    job_id=request.job_id,
+                    moment=start + number,
+                    concepts=described,
+                    dictionary=dictionary.content_hash,
+                    naming=naming_words(dictionary),
+                )
+            )
 
     def _emit_patches(
         self,

@@ -117,12 +117,22 @@ class GalleryRequest(_Message):
     decoder: str = Field(description="folder of a fitted decoder")
     concept: str = Field(description="by the name that the dictionary has for it")
     shown: ShownFrames
-    n: int = Field(default=24, ge=1, description="frames at most")
-    apart: int = Field(default=1, ge=1, description="a frame nearer than this to a stronger one is left out")
+    n: int = Field(default=24, ge=1, description="frames at most; of a film none within a second of a stronger one")
+
+
+class LabelRequest(_Message):
+    """Keep the user's own name for a concept, beside the dictionary."""
+
+    kind: Literal["label"] = "label"
+    protocol: int = PROTOCOL_VERSION
+    job_id: str
+    decoder: str = Field(description="folder of a fitted decoder")
+    concept: str = Field(description="by the name that the backend lists it under")
+    label: str = Field(description="empty to forget the user's own name")
 
 
 Request = Annotated[
-    NarrationRequest | FitRequest | CourseRequest | GalleryRequest,
+    NarrationRequest | FitRequest | CourseRequest | GalleryRequest | LabelRequest,
     Field(discriminator="kind"),
 ]
 
@@ -148,7 +158,8 @@ class Concept(_Message):
     name: str
     strength: float = Field(description="how far it stands above what is usual in the session, standard deviations")
     heatmap: PackedArray = Field(description="float32 (rows, columns) activation by patch")
-    score: float | None = Field(default=None, description="how well the name fits, as the dictionary's namer scores it")
+    given: str = Field(default="", description="what the dictionary calls it, where `name` is the user's own")
+    score: float | None = Field(default=None, description="how well the given name fits, as the namer scores it")
 
 
 class Concepts(_Event):
@@ -234,7 +245,7 @@ class Gallery(_Event):
 
     kind: Literal["gallery"] = "gallery"
     frames: list[GalleryFrame]
-    n_active: int = Field(description="frames in which it is active at all")
+    n_active: int = Field(description="frames in which its most frequent feature is active at all")
     n_frames: int = Field(description="frames that were looked at")
 
 

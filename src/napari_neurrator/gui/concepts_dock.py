@@ -137,7 +137,7 @@ class ConceptsDock(parts.Listener):
         result = self.session.result
         for concept in () if result is None else result.concepts:
             called = self.session.called(concept.name)
-            self.rows[concept.name].name(called, concept.name, self.where_from(concept))
+            self.rows[concept.name].name(called, concept.given, self.where_from(concept))
         self.hint.setText(
             "Standard deviations above what is usual in this session. Click one to see where on the frame; click again to take it off."
             if rows
@@ -158,12 +158,12 @@ class ConceptsDock(parts.Listener):
         self.workspace.gallery.show(str(entry))
 
     def _on_renamed(self, entry: Shown, label: str) -> None:
-        self.workspace.labels.rename(str(entry), label)
+        self.workspace.labels.rename(str(entry), self.rows[entry].original, label)
 
     def where_from(self, concept: ConceptMap) -> str:
         """Say what a concept is in the dictionary, and how its name was found."""
         result, called = self.session.result, self.session.called(concept.name)
-        lines = [f"“{called}”: your own name for “{concept.name}”"] if called != concept.name else [concept.name]
+        lines = [f"“{called}”: your own name for “{concept.given}”"] if called != concept.given else [called]
         if result is not None and result.naming:
             score = "" if concept.score is None else f"; score {concept.score:.2f}"
             lines.append(f"{result.naming[:1].upper()}{result.naming[1:]}{score}.")

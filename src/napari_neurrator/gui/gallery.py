@@ -13,8 +13,6 @@ from .state import Gallery, GalleryPicture, Session
 
 KEPT = 30
 N_PICTURES = 24
-APART_S = 1.0
-"""In a film, frames nearer than this look alike: only the strongest of them is shown."""
 
 
 class GalleryFinder:
@@ -51,14 +49,12 @@ class GalleryFinder:
         if found is not None:
             session.gallery = found
             return
-        rate = session.stimulus.frame_rate_hz
         self._waiting = p.GalleryRequest(
             job_id=uuid.uuid4().hex,
             decoder=session.decoder_folder,
             concept=concept,
             shown=shown,
             n=N_PICTURES,
-            apart=max(1, round(APART_S * rate)) if rate else 1,
         )
         session.gallery = Gallery(concept, session.stimulus_name, stage="Looking through the frames")
         self._on_job()

@@ -99,7 +99,10 @@ def grown(result: Result, event: Event) -> Result:
     if isinstance(event, Sentence):
         return replace(result, text=event.text, spoken=True, reference=event.reference, prior=event.prior)
     if isinstance(event, Concepts):
-        maps = [ConceptMap(c.feature, c.name, c.strength, c.heatmap.unpack(), c.score) for c in event.concepts]
+        maps = [
+            ConceptMap(c.feature, c.name, c.strength, c.heatmap.unpack(), c.given or c.name, c.score)
+            for c in event.concepts
+        ]
         return replace(result, concepts=tuple(maps), dictionary=event.dictionary, naming=event.naming)
     if isinstance(event, Patches):
         return replace(

@@ -59,8 +59,10 @@ class ConceptMap:
     name: str
     strength: float
     heatmap: np.ndarray
+    given: str = ""
+    """What the dictionary calls it, where `name` is the user's own from an earlier day."""
     score: float | None = None
-    """How well the name fits, as the dictionary's namer scores it."""
+    """How well the given name fits, as the dictionary's namer scores it."""
 
 
 @dataclass(frozen=True)

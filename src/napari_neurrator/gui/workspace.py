@@ -55,7 +55,7 @@ class Workspace:
         self.narrator = Narrator(self.session, self.link)
         self.decoders = Decoders(self.session, self.link)
         self.keeping = Keeping(self.session, self.loader, self.decoders)
-        self.labels = ConceptLabels(self.session)
+        self.labels = ConceptLabels(self.session, self.link)
         self.gallery = GalleryFinder(self.session, self.link)
         self.course = CourseFollower(self.session, self.link, self.counting)
         self.session.notified.connect(notify)
