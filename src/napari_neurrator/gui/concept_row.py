@@ -26,6 +26,7 @@ class ConceptRow(QWidget):
     def __init__(self, bar: parts.Bar, movable: bool) -> None:
         super().__init__()
         self.bar, self.original = bar, ""
+        self.line: QLineEdit | None = None
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -58,7 +59,6 @@ class ConceptRow(QWidget):
         bar.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         bar.customContextMenuRequested.connect(lambda point: self._open(bar.mapToGlobal(point)))
         bar.installEventFilter(self)
-        self.line: QLineEdit | None = None
 
     def _act(self, words: str, slot: Callable[[], object], key: str, tip: str) -> QAction:
         action = self.menu.addAction(words)
