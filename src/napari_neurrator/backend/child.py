@@ -1,50 +1,82 @@
-"""The process in which the models run: reads commands from its standard input, writes events to its standard output, one JSON line each."""
+"""The server that a front end starts for itself: on loopback, at a port and with a token that nobody else knows.
 
+The first line of standard input is JSON with the token; the answer on standard output is JSON with the address. The server ends when standard input does, which happens
+when the parent dies however it dies.
+"""
+
+import asyncio
 import json
 import os
+import signal
 import sys
 import threading
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any
 
-from pydantic import TypeAdapter
-
-from .local import InProcessBackend
-from .protocol import Event, Request
+from ..paths import cache_folder
+from .address import address_of, listen
+from .limits import Limits
+from .metrics import Metrics
 
 
 def main() -> None:
-    """Serve until standard input ends, which it does when the parent dies however it dies."""
-    # What libraries print must not come between the events.
-    events = os.fdopen(os.dup(1), "wb")
+    """Serve one front end."""
+    # Control-C in a shell reaches the whole group; the parent ends this process in good order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # What libraries print must not reach the parent as an answer.
     os.dup2(2, 1)
-    lock = threading.Lock()
-    backend = InProcessBackend()
-
-    def tell(event: Event) -> None:
-        with lock:
-            events.write(event.model_dump_json().encode() + b"\n")
-            events.flush()
-
+    asked = json.loads(sys.stdin.readline() or "{}")
+    if not asked:
+        return
     try:
-        for command in _commands(sys.stdin.buffer):
-            if command["op"] == "submit":
-                backend.submit(TypeAdapter(Request).validate_python(command["request"]), tell)
-            elif command["op"] == "cancel":
-                backend.cancel(command["job_id"])
-            elif command["op"] == "prepare":
-                # Importing the models' libraries takes seconds: better before the first request than after.
-                from . import engine  # noqa: F401
-    except BrokenPipeError:
-        pass
+        asyncio.run(_serve(asked, answers))
     finally:
-        # A running job must not keep an orphan alive.
         os._exit(0)
 
 
-def _commands(stream: BinaryIO):
-    for line in stream:
-        if line.strip():
-            yield json.loads(line)
+async def _serve(asked: dict[str, Any], answers: Any) -> None:
+    from .worker_link import WorkerLink
+
+    limits = Limits(**{**_OWN, **asked.get("limits", {})})
+    metrics = Metrics()
+    worker = WorkerLink(limits, metrics, asked.get("language"))
+    # The worker's libraries take longest to import: it starts first.
+    worker.prepare(None)
+    await asyncio.sleep(0)
+    from .api import make_app
+    from .decoder_store import DecoderStore
+    from .serving import make_server
+
+    bound = listen("127.0.0.1", 0)
+    store = DecoderStore(Path(asked.get("store") or cache_folder("uploads")), limits.store_bytes)
+    app = make_app(lambda *_: [worker], store, limits, [asked["token"]], shares_disk=True)
+    server = make_server(app, grace_s=2, log_level="critical")
+    threading.Thread(target=_end_with_parent, args=(server,), name="parent", daemon=True).start()
+    answers.write(json.dumps({"address": address_of(bound), "pid": os.getpid()}) + "\n")
+    answers.flush()
+    await server.serve(sockets=[bound])
+
+
+# One client, on this machine, asks for what it likes.
+_OWN = {
+    "body_bytes": 8 << 30,
+    "moments": 1 << 20,
+    "units": 1 << 20,
+    "frame_side": 1 << 15,
+    "requests_per_s": 1e6,
+    "burst": 1 << 30,
+    "new_tokens": 1 << 20,
+}
+
+
+def _end_with_parent(server: Any) -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    server.begin_to_close()
+    # A loop that hangs must not keep an orphan alive.
+    threading.Event().wait(4)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,14 @@ from ..decoding.store import StoredDecoder
 from ..errors import NeurratorError, Stopped
 from ..evaluation.measure import ReferenceFrames
 from ..language.narrator import LanguageModel
+from ..language.vllm import VllmLanguage
 from ..profiles import Profile, load_profile
 from ..vision.fingerprint import weights_fingerprint
 from ..vision.tower import VisionTower
 from . import protocol as p
 from .concept_jobs import Bench, ConceptRequest, FramesSeen, given_name, naming_words, run_concept_job
 from .fitting import fit_decoder
+from .merging import decode
 
 Emit = Callable[[p.Event], None]
 ShouldStop = Callable[[], bool]
@@ -35,6 +37,7 @@ class _Models:
 
     profile: Profile
     device: str = "cpu"
+    language_server: str | None = None
     references: dict[tuple[str, str | None], str] = field(default_factory=dict)
     true_grids: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -43,7 +46,9 @@ class _Models:
         return VisionTower(self.profile, self.device)
 
     @cached_property
-    def language(self) -> LanguageModel:
+    def language(self) -> "LanguageModel | VllmLanguage":
+        if self.language_server:
+            return VllmLanguage(self.profile, self.language_server)
         return LanguageModel(self.profile, self.device)
 
     @cached_property
@@ -74,10 +79,13 @@ class Engine:
     ----------
     device : str, optional
         Where the models run; a GPU if there is one.
+    language : str, optional
+        Address of a vLLM server that speaks in place of the profile's own language model.
     """
 
-    def __init__(self, device: str | None = None):
+    def __init__(self, device: str | None = None, language: str | None = None):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._language_server = language
         self._models: dict[str, _Models] = {}
         self._decoders: dict[str, _Fitted] = {}
 
@@ -139,7 +147,7 @@ class Engine:
             if should_stop():
                 raise Stopped
             part = slice(start, min(start + _BATCH, len(windows)))
-            grids = fitted.stored.decoder.predict(windows[part], request.unit_ids)
+            grids = decode(fitted.stored.decoder, windows[part], request.unit_ids)
             if "concepts" in request.want and request.n_concepts and models.dictionary is not None:
                 self._emit_concepts(request, emit, fitted, models, grids, start)
             if frames is not None and "patches" in request.want:
@@ -310,7 +318,7 @@ class Engine:
 
     def _models_of(self, profile: str) -> _Models:
         if profile not in self._models:
-            self._models[profile] = _Models(load_profile(profile), self.device)
+            self._models[profile] = _Models(load_profile(profile), self.device, self._language_server)
         return self._models[profile]
 
     def _decoder(self, folder: str) -> _Fitted:

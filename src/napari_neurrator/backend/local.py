@@ -9,9 +9,16 @@ from .protocol import Cancelled, Request
 
 
 class InProcessBackend:
-    """Works through requests one after another, in a thread of its own. Torch is imported there, with the first request."""
+    """Works through requests one after another, in a thread of its own. Torch is imported there, with the first request.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    language : str, optional
+        Address of a vLLM server that speaks in place of the profile's own language model.
+    """
+
+    def __init__(self, language: str | None = None) -> None:
+        self._language = language
         self._jobs: queue.Queue[tuple[Request, OnEvent] | None] = queue.Queue()
         self._stopped: set[str] = set()
         self._waiting: set[str] = set()
@@ -53,7 +60,7 @@ class InProcessBackend:
                 if engine is None:
                     from .engine import Engine
 
-                    engine = Engine()
+                    engine = Engine(language=self._language)
                 engine.run(request, on_event, partial(self._is_stopped, request.job_id))
             except Exception as error:
                 self._report_fault(request, on_event, error)

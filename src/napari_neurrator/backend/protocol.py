@@ -5,15 +5,20 @@ thing. A backend answers with a stream of events that ends with exactly one of `
 """
 
 import base64
+import binascii
+import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_serializer, field_validator, model_validator
 
 from ..config import FitConfig
 from ..evaluation.evidence import Evidence
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
+
+JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
+DECODER_HASH = r"^sha256:[0-9a-f]{64}$"
 
 UnitId = int | str
 Wanted = Literal["text", "concepts", "patches", "reference", "evidence"]
@@ -27,8 +32,17 @@ class PackedArray(_Message):
     """An array as dtype, shape and little-endian bytes (base64 in JSON)."""
 
     dtype: Literal["uint8", "uint16", "float16", "float32", "int32"]
-    shape: list[int]
-    data: bytes
+    shape: list[Annotated[int, Field(ge=0, le=1 << 31)]] = Field(max_length=5)
+    data: Annotated[bytes, WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "PackedArray":
+        expected = math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        if len(self.data) != expected:
+            raise ValueError(
+                f"an array of {self.dtype} and shape {self.shape} takes {expected} bytes, and there are {len(self.data)}"
+            )
+        return self
 
     @classmethod
     def pack(cls, array: np.ndarray) -> "PackedArray":
@@ -47,7 +61,7 @@ class PackedArray(_Message):
     @field_validator("data", mode="before")
     @classmethod
     def _from_base64(cls, data: Any) -> Any:
-        return base64.b64decode(data, validate=True) if isinstance(data, str) else data
+        return binascii.a2b_base64(data, strict_mode=True) if isinstance(data, str) else data
 
 
 class NarrationRequest(_Message):
@@ -55,8 +69,10 @@ class NarrationRequest(_Message):
 
     kind: Literal["narrate"] = "narrate"
     protocol: int = PROTOCOL_VERSION
-    job_id: str
-    decoder: str = Field(description="folder of a fitted decoder")
+    job_id: str = Field(pattern=JOB_ID)
+    decoder: str = Field(
+        description="'sha256:' and the hash of a decoder that the backend holds; a backend on the same disk, that the front end started itself, also takes its folder"
+    )
     unit_ids: list[UnitId] = Field(min_length=1, description="the units of the windows' last axis")
     windows: PackedArray = Field(description="spike counts, (moment, bin, unit)")
     frames: PackedArray | None = Field(
@@ -74,7 +90,7 @@ class FitRequest(_Message):
 
     kind: Literal["fit"] = "fit"
     protocol: int = PROTOCOL_VERSION
-    job_id: str
+    job_id: str = Field(pattern=JOB_ID)
     config: FitConfig
     out: str
 
@@ -94,8 +110,8 @@ class CourseRequest(_Message):
 
     kind: Literal["course"] = "course"
     protocol: int = PROTOCOL_VERSION
-    job_id: str
-    decoder: str = Field(description="folder of a fitted decoder")
+    job_id: str = Field(pattern=JOB_ID)
+    decoder: str = Field(description="as in a narration")
     concepts: list[str] = Field(min_length=1, description="by the names that the dictionary has for them")
     unit_ids: list[UnitId] = Field(default=[], description="the units of the windows' last axis")
     windows: PackedArray | None = Field(default=None, description="spike counts, (moment, bin, unit)")
@@ -113,8 +129,8 @@ class GalleryRequest(_Message):
 
     kind: Literal["gallery"] = "gallery"
     protocol: int = PROTOCOL_VERSION
-    job_id: str
-    decoder: str = Field(description="folder of a fitted decoder")
+    job_id: str = Field(pattern=JOB_ID)
+    decoder: str = Field(description="as in a narration")
     concept: str = Field(description="by the name that the dictionary has for it")
     shown: ShownFrames
     n: int = Field(default=24, ge=1, description="frames at most; of a film none within a second of a stronger one")
@@ -125,8 +141,8 @@ class LabelRequest(_Message):
 
     kind: Literal["label"] = "label"
     protocol: int = PROTOCOL_VERSION
-    job_id: str
-    decoder: str = Field(description="folder of a fitted decoder")
+    job_id: str = Field(pattern=JOB_ID)
+    decoder: str = Field(description="as in a narration")
     concept: str = Field(description="by the name that the backend lists it under")
     label: str = Field(description="empty to forget the user's own name")
 
@@ -273,3 +289,39 @@ Event = Annotated[
     Progress | Concepts | Patches | Judged | Token | Sentence | Fitted | Course | Gallery | Done | Cancelled | Failed,
     Field(discriminator="kind"),
 ]
+
+
+class Problem(_Message):
+    """Why a server refused something: one sentence for the user."""
+
+    message: str
+
+
+class Health(BaseModel):
+    """Who answers at an address, and which protocol it speaks."""
+
+    service: Literal["neurrator"] = "neurrator"
+    version: str
+    protocol: int
+    ready: bool = Field(description="false while the server shuts down")
+
+
+class WorkerStatus(BaseModel):
+    """One process that runs models."""
+
+    state: Literal["off", "starting", "idle", "busy"]
+    pid: int | None = None
+    device: str | None = Field(
+        default=None, description="such as 'cpu' or 'cuda'; None until the models' libraries are there"
+    )
+    memory_bytes: int | None = Field(default=None, description="of the process; on a GPU, what it holds there")
+    restarts: int = 0
+
+
+class BackendStatus(BaseModel):
+    """What a backend is busy with."""
+
+    workers: list[WorkerStatus]
+    running: int = Field(description="jobs under way")
+    waiting: int = Field(description="jobs in the queue")
+    note: str = Field(default="", description="what was lost last, in a sentence; empty if nothing was")

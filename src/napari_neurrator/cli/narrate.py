@@ -1,10 +1,11 @@
 """``neurrator narrate``."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .backend_options import BACKEND_HELP, CA_HELP, LANGUAGE_HELP, TOKEN_HELP
 
 
 def narrate(
@@ -25,9 +26,17 @@ def narrate(
     repeat: Annotated[int | None, typer.Option(help="Only this showing of each frame; the first is 0.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What to ask of the picture.")] = None,
     concepts: Annotated[int, typer.Option(help="Concepts listed for each moment.")] = 8,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run of the same was stopped.")
+    ] = False,
+    backend: Annotated[str | None, typer.Option(help=BACKEND_HELP)] = None,
+    token: Annotated[str | None, typer.Option(help=TOKEN_HELP)] = None,
+    ca: Annotated[str | None, typer.Option(help=CA_HELP)] = None,
+    language: Annotated[str | None, typer.Option(help=LANGUAGE_HELP)] = None,
 ) -> None:
     """Narrate what units say at moments of the stimulus."""
-    from ..backend.local import InProcessBackend
+    from ..backend.connect import connect
+    from ..backend.narration_file import NarrationFile
     from ..backend.narrations import choose_moments, narrate_moments, summary_of
     from ..config import NarrateConfig, validated
     from ..decoding import decoder_info
@@ -60,24 +69,25 @@ def narrate(
     target = Path(out).expanduser()
     if not target.parent.is_dir():
         raise NeurratorError(f"The folder {target.parent} of --out does not exist: make it first.")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    backend = InProcessBackend()
-    right, evidence = 0, []
+    asked = connect(backend, token, ca, language)
     try:
-        with progress_bars() as report, partial.open("w", encoding="utf-8") as file:
-            report("narrating", 0, len(moments))
-            lines = narrate_moments(backend, opened, stimulus, moments, info, unit_ids, config)
-            for number, narration in enumerate(lines, start=1):
-                file.write(narration.model_dump_json() + "\n")
-                right += narration.text == narration.reference
-                evidence.append(narration.evidence)
-                report("narrating", number, len(moments))
-        os.replace(partial, target)
+        with NarrationFile(target, moments, config, resume) as file:
+            try:
+                with progress_bars() as report:
+                    report("narrating", len(file.done), len(moments))
+                    for narration in narrate_moments(asked, opened, stimulus, file.missing, info, unit_ids, config):
+                        file.add(narration)
+                        report("narrating", len(file.done), len(moments))
+            except NeurratorError as error:
+                if not file.done:
+                    raise
+                kept = f"{len(file.done)} of {len(moments)} narrations are kept in {file.part}: go on with --resume."
+                raise NeurratorError(f"{error} {kept}") from error
     finally:
-        backend.close()
-        partial.unlink(missing_ok=True)
+        asked.close()
+    right = sum(narration.text == narration.reference for narration in file.done)
     print(
         f"{len(moments)} narrations of {len(unit_ids)} units written to {out}; "
         f"{right / len(moments):.1%} are word for word what the profile says of the true frame."
     )
-    print(summary_of(evidence))
+    print(summary_of([narration.evidence for narration in file.done]))

@@ -124,7 +124,7 @@ def show_colour_bar(layer: Any, on: bool) -> None:
     if bar is None:
         return
     if on and not bar.visible:
-        bar.position, bar.size, bar.font_size, bar.tick_length = "bottom_right", (14, 110), 9, 4
+        bar.position, bar.size, bar.font_size, bar.tick_length = "bottom_right", (14, 110), 7, 4
         bar.box = True
     if bar.visible != on:
         bar.visible = on
@@ -197,9 +197,9 @@ def text_width(text: str, points: float) -> float:
     return QFontMetricsF(font).horizontalAdvance(text) / 100 * points * PIXELS_PER_POINT
 
 
-def dock_of(widget: QWidget) -> QDockWidget | None:
+def dock_of(widget: QWidget | None) -> QDockWidget | None:
     """Return the dock that holds `widget`."""
-    parent: QWidget | None = widget
+    parent = widget
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parentWidget()
     return parent

@@ -15,7 +15,6 @@ from .workspace import Workspace
 
 HEAT = "#f5762f"
 MATCH = "#2fc99a"
-_IN_WORDS = {"nearest": "patches as they are", "cubic": "smooth", "catrom": "through the patches", "lanczos": "sharp"}
 
 
 class ConceptsDock(parts.Listener):
@@ -41,9 +40,7 @@ class ConceptsDock(parts.Listener):
         legend.addWidget(self.scale)
         self.colours = self._choice(HEAT_COLOURS, "heat_colours", "Colours of the map")
         self.interpolation = self._choice(INTERPOLATIONS, "interpolation", "How the map is drawn between patches")
-        for place, (name, tip) in enumerate(INTERPOLATIONS.items()):
-            words = _IN_WORDS.get(name)
-            self.interpolation.setItemText(place, f"{name} ({words})" if words else name)
+        for place, tip in enumerate(INTERPOLATIONS.values()):
             self.interpolation.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
         legend.addWidget(parts.row(parts.text("Colours", quiet=True, wrap=False), self.colours, self.interpolation))
         self.opacity = QSlider(Qt.Orientation.Horizontal)

@@ -11,7 +11,7 @@ from . import compat, parts
 from .state import PATCHES, Course
 from .workspace import Workspace
 
-HEIGHT = 76
+HEIGHT = 82
 TITLE = 18
 LINE, FRAMES = "#f5762f", "#9aa3ae"
 
@@ -76,9 +76,9 @@ class CourseStrip(parts.Listener):
         if course.problem:
             return f"{name}: {course.problem}", ""
         n = len(course.key.units)
-        words = f"{name}   {n} unit{'s' if n != 1 else ''}, showing {course.key.repeat + 1}{self._seen(course)}"
+        words = f"{name} · {n} unit{'s' if n != 1 else ''}, showing {course.key.repeat + 1}{self._seen(course)}"
         if course.n_known < course.n_wanted:
-            words += f"   {course.n_known} of {course.n_wanted} frames"
+            words += f" · {course.n_known} of {course.n_wanted} frames"
         value = course.strengths[session.frame] if session.frame < len(course.strengths) else np.nan
         return words, f"{value:+.1f} SD" if np.isfinite(value) else ""
 
@@ -95,7 +95,7 @@ class CourseStrip(parts.Listener):
         """Return where the plot lies: under the slider's track, so that its marker stands below the slider's handle."""
         track = compat.slider_track(self.viewer, self)
         left, right = track if track is not None else (40.0, self.width() - 40.0)
-        return QRectF(left, TITLE + 2, max(right - left, 10.0), HEIGHT - TITLE - 8)
+        return QRectF(left, TITLE + 8, max(right - left, 10.0), HEIGHT - TITLE - 13)
 
     def x_of(self, frame: float) -> float:
         """Return where a frame stands."""
@@ -214,7 +214,7 @@ class CourseStrip(parts.Listener):
             painter.drawLine(QPointF(x, area.top() + 8), QPointF(x + 10, area.top() + 8))
             painter.setPen(words)
             painter.drawText(
-                QRectF(x + 13, area.top(), self.width() - x - 13, 16), Qt.AlignmentFlag.AlignVCenter, "true"
+                QRectF(x + 13, area.top(), self.width() - x - 13, 16), Qt.AlignmentFlag.AlignVCenter, "true frame"
             )
             painter.setPen(QPen(QColor(LINE), 2))
             painter.drawLine(QPointF(x, area.top() + 23), QPointF(x + 10, area.top() + 23))
@@ -246,7 +246,9 @@ class CourseStrip(parts.Listener):
         for some in np.split(np.arange(len(frames)), breaks):
             points = [QPointF(a, b) for a, b in zip(x[some], y[some], strict=True)]
             if filled:
-                body = QPolygonF([QPointF(x[some[0]], zero), *points, QPointF(x[some[-1]], zero)])
+                # only what is above usual is filled: that is what says that the concept is there
+                above = [QPointF(point.x(), min(point.y(), zero)) for point in points]
+                body = QPolygonF([QPointF(x[some[0]], zero), *above, QPointF(x[some[-1]], zero)])
                 fill = QColor(colour)
                 fill.setAlpha(60)
                 painter.setBrush(fill)

@@ -72,6 +72,9 @@ class GalleryPanel(parts.Listener):
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
         self.pictures = Pictures()
+        self.pictures.setToolTip(
+            "Strongest first; the white square is the strongest patch, and all share one scale of colours"
+        )
         self.pictures.itemClicked.connect(self._go)
         self.pictures.itemActivated.connect(self._go)
         self.scale = parts.Scale()
@@ -114,11 +117,8 @@ class GalleryPanel(parts.Listener):
         if not gallery.pictures:
             return f"It is active in none of the {gallery.n_frames:,} frames of {gallery.stimulus}."
         rate = self.session.stimulus.frame_rate_hz if self.session.stimulus is not None else None
-        apart = "; of frames less than a second apart only the strongest is shown" if rate else ""
-        return (
-            f"Active in {gallery.n_active:,} of {gallery.n_frames:,} frames of {gallery.stimulus}{apart}. Strongest first; click one to go there. "
-            "The white square is its strongest patch."
-        )
+        each = ", of which one a second at most is shown" if rate else ""
+        return f"Active in at least {gallery.n_active:,} of {gallery.n_frames:,} frames{each}. Click one to go there."
 
     def _fill(self, pictures: tuple[GalleryPicture, ...]) -> None:
         self.pictures.clear()
@@ -129,7 +129,6 @@ class GalleryPanel(parts.Listener):
             item = QListWidgetItem(f"{words}\nactivation {picture.value:.2f}")
             item.setData(Qt.ItemDataRole.UserRole, picture.frame)
             item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter)
-            item.setToolTip(f"Go to frame {picture.frame + 1}")
             self.pictures.addItem(item)
         self._made_of = None
 
@@ -222,6 +221,11 @@ def show_gallery(workspace: Workspace) -> None:
         assert holder is not None
         beside = compat.dock_of(workspace.docks["Narrate"]) if "Narrate" in workspace.docks else None
         if beside is not None:
+            # Qt would share the height anew
+            below = compat.dock_of(workspace.docks.get("Concepts"))
+            column = [dock for dock in (beside, below) if dock is not None]
+            heights = [dock.height() for dock in column]
             window.tabifyDockWidget(beside, holder)
+            window.resizeDocks(column, heights, Qt.Orientation.Vertical)
     holder.show()
     holder.raise_()
