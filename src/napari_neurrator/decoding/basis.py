@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..vision.grid_table import Grids
 from .rows import Rows
 
 # Frames that the components and the channels are found from: a film's neighbouring frames hold little more.
@@ -64,14 +65,14 @@ class GridBasis:
         return (projected @ self.channels).view(-1, *self.shape).mul_(scale).add_(mean)
 
     @classmethod
-    def fit(cls, grids: np.ndarray | Rows, rank: int = 256) -> "GridBasis":
+    def fit(cls, grids: Grids | Rows, rank: int = 256) -> "GridBasis":
         """Find the principal components of a table of grids.
 
         Reads some rows at a time, so that the table (float16 (state, patches, width), memory-mapped) is never held whole.
 
         Parameters
         ----------
-        grids : numpy.ndarray
+        grids : numpy.ndarray or GridTable
             (state, patches, width).
         rank : int
             Components to keep at most; those that carry less than 1e-6 of the variance are dropped.

@@ -12,6 +12,7 @@ from ..config import FitConfig, WindowConfig
 from ..profiles import load_profile
 from ..vision.cache import patch_grids
 from ..vision.fingerprint import weights_fingerprint
+from ..vision.grid_table import Grids
 from .info import DecoderInfo
 from .interface import SubsetDecoder, TrainingData
 from .kinds import decoder_class
@@ -48,8 +49,8 @@ class Fit:
         Which of them were learnt from, and which are tested.
     frames : numpy.ndarray
         Numbers of the distinct frames, ascending, (frame,).
-    grids : numpy.ndarray
-        Their true grids, float16 (frame, patches, width), memory-mapped.
+    grids : GridTable
+        Their true grids, float16 (frame, patches, width), read row by row.
     """
 
     stored: StoredDecoder
@@ -57,7 +58,7 @@ class Fit:
     moments: "pd.DataFrame"
     split: Split
     frames: np.ndarray
-    grids: np.ndarray
+    grids: Grids
 
 
 def fit(config: FitConfig, on_progress: OnProgress | None = None) -> Fit:
@@ -107,7 +108,7 @@ def fit(config: FitConfig, on_progress: OnProgress | None = None) -> Fit:
         package_version=__version__,
         recording=recording.name,
         stimulus=name,
-        profile=config.profile,
+        profile=profile.reference,
         patch_space=weights_fingerprint(profile, profile.vision.model),
         unit_ids=unit_ids,
         grid=data.grid_shape,
@@ -141,7 +142,7 @@ def pooled_window(window: WindowConfig, kind: type[SubsetDecoder]) -> WindowConf
 
 
 def held_out_scores(
-    decoder: SubsetDecoder, windows: np.ndarray, frames: np.ndarray, grids: np.ndarray, chunk: int = 64
+    decoder: SubsetDecoder, windows: np.ndarray, frames: np.ndarray, grids: Grids, chunk: int = 64
 ) -> dict[str, float]:
     """Score a decoder on moments it has not seen, with all of its units.
 
@@ -153,7 +154,7 @@ def held_out_scores(
         Counts (moment, bin, unit).
     frames : numpy.ndarray
         Row of `grids` that was on at each moment.
-    grids : numpy.ndarray
+    grids : numpy.ndarray or GridTable
         True grids, (frame, patches, width).
 
     Returns

@@ -10,6 +10,7 @@ import torch
 
 from ..config import WindowConfig
 from ..errors import NeurratorError
+from ..vision.grid_table import Grids
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -24,8 +25,8 @@ class TrainingData:
         Spike counts, uint8 or uint16 (moment, bin, unit).
     frames : numpy.ndarray
         Which grid was on at each moment: row numbers of `grids`, int64 (moment,).
-    grids : numpy.ndarray
-        Patch grids of the distinct frames, float16 (frame, patches, width), memory-mapped: read rows, never all of it.
+    grids : numpy.ndarray or GridTable
+        Patch grids of the distinct frames, float16 (frame, patches, width), on disk: read rows, never all of it.
     train, validation : numpy.ndarray
         Disjoint row numbers of moments: to learn from, and to stop early or calibrate on. Moments that are tested are in neither, and
         the grids of frames that only they show are not to be looked at.
@@ -42,7 +43,7 @@ class TrainingData:
 
     windows: np.ndarray
     frames: np.ndarray
-    grids: np.ndarray
+    grids: Grids
     train: np.ndarray
     validation: np.ndarray
     groups: np.ndarray

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from ..vision.grid_table import Grids
+
 
 class Rows:
     """Some rows of a table, read when they are asked for.
@@ -12,13 +14,13 @@ class Rows:
 
     Parameters
     ----------
-    table : numpy.ndarray
+    table : numpy.ndarray or GridTable
         (row, …), memory-mapped or not.
     rows : numpy.ndarray
         Which of its rows; all by default.
     """
 
-    def __init__(self, table: np.ndarray, rows: np.ndarray | None = None):
+    def __init__(self, table: Grids, rows: np.ndarray | None = None):
         self._table = table
         self._rows = np.arange(len(table)) if rows is None else np.asarray(rows)
         self.shape = (len(self._rows), *table.shape[1:])

@@ -1,5 +1,5 @@
 """Which frozen models go together."""
 
-from .profile import LanguageSpec, Profile, VisionSpec, list_profiles, load_profile
+from .profile import LanguageSpec, Profile, VisionSpec, layer_number, list_profiles, load_profile
 
-__all__ = ["LanguageSpec", "Profile", "VisionSpec", "list_profiles", "load_profile"]
+__all__ = ["LanguageSpec", "Profile", "VisionSpec", "layer_number", "list_profiles", "load_profile"]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..errors import NeurratorError
 from ..profiles import Profile
+from .shape import TowerShape
 
 
 @dataclass(frozen=True)
@@ -45,32 +45,36 @@ class PatchGeometry:
         Raises
         ------
         NeurratorError
-            The configuration is not on this machine or is not one of a CLIP.
+            The configuration is not on this machine or is not one of a CLIP or SigLIP.
         """
-        config = profile.read_json(profile.vision.model, "config.json")
-        vision = config.get("vision_config", config)
-        if "patch_size" not in vision or "image_size" not in vision:
-            raise NeurratorError(
-                f"{profile.vision.model!r} is not a CLIP: its config.json has no patch_size and image_size."
-            )
-        side, patch = int(vision["image_size"]), int(vision["patch_size"])
-        grid = side // patch
+        shape = TowerShape.of(profile)
         if profile.vision.fit == "whole":
-            scale = (frame_height / side * patch, frame_width / side * patch)
-            return cls(grid, grid, scale, (0.0, 0.0, grid * scale[0], grid * scale[1]))
-        preprocessor = profile.read_json(profile.vision.model, "preprocessor_config.json")
-        size = preprocessor.get("size", side)
-        shortest = int(size.get("shortest_edge", side)) if isinstance(size, dict) else int(size)
-        # The image processor rounds the longer side down to whole pixels and the crop's offset to whole pixels of the resized frame.
-        short, long = min(frame_height, frame_width), max(frame_height, frame_width)
-        resized_long = int(shortest * long / short)
-        resized = (shortest, resized_long) if frame_height <= frame_width else (resized_long, shortest)
+            resized, offset = (shape.height, shape.width), (0, 0)
+        else:
+            resized = resized_by_shortest(frame_height, frame_width, shape.shortest)
+            offset = (
+                centre(resized[0], shape.height, shape.centred_up),
+                centre(resized[1], shape.width, shape.centred_up),
+            )
         per_pixel = (frame_height / resized[0], frame_width / resized[1])
-        offset = ((resized[0] - side) // 2, (resized[1] - side) // 2)
-        scale = (per_pixel[0] * patch, per_pixel[1] * patch)
-        return cls(
-            grid,
-            grid,
-            scale,
-            (offset[0] * per_pixel[0], offset[1] * per_pixel[1], grid * scale[0], grid * scale[1]),
+        scale = (per_pixel[0] * shape.patch[0], per_pixel[1] * shape.patch[1])
+        crop = (
+            offset[0] * per_pixel[0],
+            offset[1] * per_pixel[1],
+            shape.rows * scale[0],
+            shape.columns * scale[1],
         )
+        return cls(shape.rows, shape.columns, scale, crop)
+
+
+def resized_by_shortest(height: int, width: int, shortest: int) -> tuple[int, int]:
+    """Return the size of a frame whose shorter side is resized; the longer one is rounded down, as transformers and torchvision do."""
+    long = int(shortest * max(height, width) / min(height, width))
+    return (shortest, long) if height <= width else (long, shortest)
+
+
+def centre(size: int, cut: int, even: bool) -> int:
+    """Return where a centre crop begins: `even` says how halves are rounded, see `TowerShape`; below 0 where the frame is padded."""
+    if cut > size:
+        return -((cut - size) // 2)
+    return round((size - cut) / 2) if even else (size - cut) // 2

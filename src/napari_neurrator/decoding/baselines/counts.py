@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ...errors import NeurratorError
+from ...vision.grid_table import Grids
 from ..interface import TrainingData
 from ..rows import Rows
 
@@ -77,7 +78,7 @@ def check_data(data: TrainingData, kind: str) -> None:
             )
 
 
-def mean_grid(grids: np.ndarray, frames: np.ndarray, chunk: int = 32) -> torch.Tensor:
+def mean_grid(grids: Grids, frames: np.ndarray, chunk: int = 32) -> torch.Tensor:
     """Return the mean of the grids shown at moments, float32 (patches, width), without reading the table at once."""
     rows, shown = np.unique(frames, return_counts=True)
     total = np.zeros(grids.shape[1:], dtype=np.float64)

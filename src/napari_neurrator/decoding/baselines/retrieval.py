@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ...config import WindowConfig
 from ...errors import NeurratorError
+from ...vision.grid_table import Grids
 from ..interface import OnProgress, SubsetDecoder, TrainingData
 from .classifiers import ImageClassifier, LogisticClassifier, NetworkClassifier
 from .counts import UnitScale, check_blocks, check_data, mean_grid, pooled_rows
@@ -114,14 +115,16 @@ class RetrievalDecoder(SubsetDecoder):
         return cls(classifier, grids, tensors["prior"].float(), options, training, unit_ids, window)
 
 
-def _real_grids(grids: np.ndarray, images: np.ndarray) -> torch.Tensor:
+def _real_grids(grids: Grids, images: np.ndarray) -> torch.Tensor:
     """Return the rows of the table; the table itself, unread, where they are all of it."""
     import warnings
 
     with warnings.catch_warnings():
         # torch warns that the map is read-only: nothing writes to it.
         warnings.simplefilter("ignore")
-        return torch.from_numpy(grids if len(images) == len(grids) else np.array(grids[images]))
+        if isinstance(grids, np.ndarray) and len(images) == len(grids):
+            return torch.from_numpy(grids)
+        return torch.from_numpy(np.array(grids[images]))
 
 
 def _logistic(

@@ -85,8 +85,7 @@ def study_axes(config: AxesStudy, sessions: list[StudySession], warnings: list[s
 @torch.inference_mode()
 def along(tower: VisionTower, grids: torch.Tensor, directions: torch.Tensor) -> np.ndarray:
     """Return how far grids lie along directions of the joint space, (grid, direction)."""
-    normed = tower.clip.vision_model.post_layernorm(grids.to(tower.device))
-    joint = torch.nn.functional.normalize(tower.clip.visual_projection(normed), dim=-1)
+    joint = tower.project(grids)
     return (joint.mean(1) @ directions.T.to(joint.device)).cpu().numpy()
 
 
