@@ -16,6 +16,8 @@ ActivationKind = Literal["threshold", "topk", "batch_topk", "gated"]
 _BLOCK = 1 << 23
 # Rows (patches) of a block at most.
 _ROWS = 1024
+# Features of a chunk at least.
+_LEAST = 256
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class SparseAutoencoder:
     def _encode_rows(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return how many features are active in each row, which, and how much."""
         selection = self._selection(len(x), x.device)
-        chunk = max(256, _BLOCK // max(len(x), 1))
+        chunk = max(_LEAST, _BLOCK // max(len(x), 1))
         chunk = -(-self.n_features // -(-self.n_features // chunk))
         for first in range(0, self.n_features, chunk):
             some = slice(first, min(first + chunk, self.n_features))
