@@ -156,15 +156,15 @@ class FakeBackend:
     def __init__(self, delay_s=0.002):
         self.delay_s, self.fail = delay_s, ""
         self.p, self.least, self.problem = 0.004, 0.004, ""
+        self.dictionary, self.refused = "abc", ""
         self.hold = threading.Event()
         self.hold.set()
         self.requests, self.cancelled, self.closed, self.threads = [], set(), False, []
 
     def submit(self, request, on_event):
         self.requests.append(request)
-        thread = threading.Thread(
-            target=self._fit if request.kind == "fit" else self._narrate, args=(request, on_event)
-        )
+        does = {"fit": self._fit, "narrate": self._narrate, "course": self._course, "gallery": self._gallery}
+        thread = threading.Thread(target=does.get(request.kind, self._label), args=(request, on_event))
         self.threads.append(thread)
         thread.start()
 
@@ -208,10 +208,12 @@ class FakeBackend:
                 name=name,
                 strength=41.0 / (i + 1) + 3,
                 heatmap=p.PackedArray.pack((6 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 7)).astype(np.float32)),
+                score=0.79,
             )
             for i, (name, cy, cx) in enumerate(names)
         ]
-        on_event(p.Concepts(job_id=job, moment=0, concepts=concepts))
+        naming = "named by CLIP text against its strongest patches"
+        on_event(p.Concepts(job_id=job, moment=0, concepts=concepts, dictionary=self.dictionary, naming=naming))
         cosine = (0.4 + 0.5 * np.exp(-((y - 6) ** 2 + (x - 5) ** 2) / 30)).astype(np.float32)
         on_event(
             p.Patches(job_id=job, moment=0, cosine=p.PackedArray.pack(cosine), mean_cosine=0.68, prior_cosine=0.43)
@@ -236,6 +238,53 @@ class FakeBackend:
             )
         )
         on_event(p.Done(job_id=job))
+
+
+    def _course(self, request, on_event):
+        """Concept i at the moment whose windows hold n spikes: n + i; of frame f: f / 10 + i."""
+        job = request.job_id
+        if request.windows is not None:
+            values = request.windows.unpack().astype(np.float32).sum((1, 2))
+        else:
+            values = np.array(request.shown.numbers, np.float32) / 10
+        strengths = values[:, None] + np.arange(len(request.concepts), dtype=np.float32)
+        for start in range(0, len(values), 16):
+            threading.Event().wait(self.delay_s)
+            self.hold.wait(5)
+            if job in self.cancelled:
+                return on_event(p.Cancelled(job_id=job))
+            on_event(
+                p.Course(job_id=job, start=start, strengths=p.PackedArray.pack(strengths[start : start + 16].copy()))
+            )
+        on_event(p.Done(job_id=job))
+
+    def _gallery(self, request, on_event):
+        job = request.job_id
+        if self.fail:
+            return on_event(p.Failed(job_id=job, message=self.fail))
+        on_event(p.Progress(job_id=job, stage="looking through the frames", done=10, total=90))
+        self.hold.wait(5)
+        if job in self.cancelled:
+            return on_event(p.Cancelled(job_id=job))
+        y, x = np.mgrid[:12, :12]
+        frames = [
+            p.GalleryFrame(
+                frame=frame,
+                row=3 + i,
+                column=4,
+                value=9.0 - i,
+                heatmap=p.PackedArray.pack(
+                    ((9 - i) * np.exp(-((y - 3 - i) ** 2 + (x - 4) ** 2) / 4)).astype(np.float32)
+                ),
+            )
+            for i, frame in enumerate((40, 5, 71))
+        ]
+        on_event(p.Gallery(job_id=job, frames=frames, n_active=33, n_frames=90))
+        on_event(p.Done(job_id=job))
+
+    def _label(self, request, on_event):
+        job = request.job_id
+        on_event(p.Failed(job_id=job, message=self.refused) if self.refused else p.Done(job_id=job))
 
 
 def small_recording(name, seed=0, n=12, n_frames=8, repeats=2, spikes=None):

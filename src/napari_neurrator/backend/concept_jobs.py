@@ -17,6 +17,7 @@ from ..errors import NeurratorError, Stopped
 from ..profiles import Profile
 from ..vision.cache import patch_grids
 from ..vision.geometry import PatchGeometry
+from ..vision.grid_table import Grids
 from . import protocol as p
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class FramesSeen:
         Which frames.
     stimulus : Stimulus or None
         Where they come from.
-    grids : numpy.ndarray or None
-        Their patch grids, memory-mapped, (frame, patch, width).
+    grids : array_like or None
+        Their patch grids, read from disk piece by piece, (frame, patch, width).
     totals : list of torch.Tensor
         Activation summed over patches, piece by piece: sparse (frame, concept).
     n_known : int
@@ -50,7 +51,7 @@ class FramesSeen:
 
     key: p.ShownFrames | None = None
     stimulus: "Stimulus | None" = None
-    grids: np.ndarray | None = None
+    grids: Grids | None = None
     totals: list[torch.Tensor] = field(default_factory=list)
     n_known: int = 0
 
@@ -235,7 +236,7 @@ def given_name(dictionary: Dictionary, feature: int) -> tuple[str, float | None]
 
 def _look(
     job_id: str, shown: p.ShownFrames, bench: Bench, emit: Emit, should_stop: ShouldStop
-) -> tuple["Stimulus", np.ndarray]:
+) -> tuple["Stimulus", Grids]:
     """Return a stimulus and the grids of its frames: those of the last request, or from the cache where a decoder was fitted on them."""
     seen = bench.seen
     if seen.key != shown or seen.stimulus is None or seen.grids is None:
