@@ -6,7 +6,7 @@ import sys
 import typer
 
 from ..errors import NeurratorError, Stopped
-from . import demo, evaluate, fit, inspect, models, narrate, pool, study
+from . import concepts, demo, evaluate, fit, inspect, models, narrate, pool, study
 
 app = typer.Typer(
     name="neurrator",
@@ -24,6 +24,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("study")(study.study)
 app.command("pool")(pool.pool)
 app.add_typer(models.app, name="models")
+app.add_typer(concepts.app, name="concepts")
 
 
 def main() -> None:
