@@ -4,14 +4,22 @@ import queue
 import threading
 from functools import partial
 
+from ..config import RunningConfig
 from .client import OnEvent
 from .protocol import Cancelled, FitRequest, NarrationRequest
 
 
 class InProcessBackend:
-    """Works through requests one after another, in a thread of its own. Torch is imported there, with the first request."""
+    """Works through requests one after another, in a thread of its own. Torch is imported there, with the first request.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    running : RunningConfig, optional
+        Where and how the models run.
+    """
+
+    def __init__(self, running: RunningConfig | None = None) -> None:
+        self._running = running
         self._jobs: queue.Queue[tuple[NarrationRequest | FitRequest, OnEvent] | None] = queue.Queue()
         self._stopped: set[str] = set()
         self._waiting: set[str] = set()
@@ -53,7 +61,7 @@ class InProcessBackend:
                 if engine is None:
                     from .engine import Engine
 
-                    engine = Engine()
+                    engine = Engine(running=self._running)
                 engine.run(request, on_event, partial(self._is_stopped, request.job_id))
             except Exception as error:
                 self._report_fault(request, on_event, error)
