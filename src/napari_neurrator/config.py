@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 from .errors import NeurratorError
 
@@ -72,6 +72,42 @@ class FitConfig(BaseModel):
     seed: int = 0
 
 
+class SpeakingConfig(BaseModel):
+    """How the language model chooses its words: the likeliest one each time, unless `beams` or `temperature` say otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    beams: int = Field(default=1, ge=1, le=32, description="candidate sentences that are followed at once")
+    temperature: float = Field(default=0.0, ge=0, le=10, description="words are drawn at random; 0 takes the likeliest")
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="draw from the likeliest words that share this probability"
+    )
+    seed: int = Field(default=0, ge=0, description="of the draws")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "SpeakingConfig":
+        if self.beams > 1 and self.temperature > 0:
+            raise ValueError("beams and a temperature exclude each other: leave one of them out")
+        if self.top_p < 1 and not self.temperature:
+            raise ValueError("top-p only counts with a temperature: set one, or leave top-p out")
+        return self
+
+
+DtypeName = Literal["float32", "float16", "bfloat16"]
+Quantised = Literal["8bit", "4bit"]
+
+
+class RunningConfig(BaseModel):
+    """Where and how the frozen models run; what is left out is chosen to suit the machine and the profile."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps, …; a GPU if there is one")
+    dtype: DtypeName | None = Field(default=None, description="of the language model; half precision on a GPU")
+    quantise: Quantised | None = Field(default=None, description="weights of the language model in 8 or 4 bits")
+    batch: int | None = Field(default=None, ge=1, le=1024, description="sentences at once; what memory allows")
+
+
 class NarrateConfig(BaseModel):
     """Everything that decides what is narrated."""
 
@@ -90,6 +126,15 @@ class NarrateConfig(BaseModel):
     prompt: str | None = None
     concepts: int = Field(default=8, ge=0)
     max_new_tokens: int = Field(default=60, ge=1)
+    prompts: list[str] | None = Field(default=None, min_length=2, description="several questions, in place of `prompt`")
+    speaking: SpeakingConfig | None = Field(default=None, description="the likeliest words by default")
+    running: RunningConfig | None = Field(default=None, description="what suits the machine by default")
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: Any) -> dict[str, Any]:
+        # Files written before these choices existed, and jobs that leave them alone, look the same.
+        later = ("prompts", "speaking", "running")
+        return {name: value for name, value in handler(self).items() if value is not None or name not in later}
 
 
 def validated(kind: type[_Config], **fields: Any) -> _Config:
@@ -104,6 +149,8 @@ def validated(kind: type[_Config], **fields: Any) -> _Config:
         return kind(**fields)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise NeurratorError(f"This is not possible: {first['ctx']['error']}.") from error
         where = ".".join(str(part) for part in first["loc"])
         raise NeurratorError(
             f"--{where.replace('_', '-')} {first['input']!r} is not possible: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_neurrator.errors import NeurratorError, Stopped
-from napari_neurrator.language import narrator
+from napari_neurrator.language import injection
 
 
 def tokens(language, text_or_ids):
@@ -15,13 +15,13 @@ def tokens(language, text_or_ids):
 def test_injection_equals_the_pixel_route_for_a_batch(tower, language, pictures, beams):
     pixels = tower.pixels(pictures)
     seen = language.narrate_pixels(pixels, max_new_tokens=24, num_beams=beams)
-    prompt = language.prompt_ids(None, len(pictures))
+    prompt = language.prompts.batch([None] * len(pictures), 24, language.device)
     with torch.inference_mode():
         projected = language.model.model.multi_modal_projector(tower.grids(pictures))
-        injected = narrator.generate(
+        injected = injection.generate(
             language.model, prompt, projected, max_new_tokens=24, do_sample=False, num_beams=beams
         )
-        portable = narrator.generate_from_embeddings(
+        portable = injection.generate_from_embeddings(
             language.model, prompt, projected, max_new_tokens=24, do_sample=False, num_beams=beams
         )
     assert torch.equal(injected, seen)

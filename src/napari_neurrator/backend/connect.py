@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import RunningConfig
 from ..errors import NeurratorError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def connect(
     token: str | None = None,
     ca: str | None = None,
     language: str | None = None,
+    running: RunningConfig | None = None,
     patience_s: float = 600.0,
 ) -> "Backend":
     """Return the backend that a user named.
@@ -32,6 +34,8 @@ def connect(
         File with the certificate that the server's has to be signed by, where the system does not know it.
     language : str, optional
         Address of a vLLM server for the language model, where it is we who run the rest.
+    running : RunningConfig, optional
+        Where and how the models run, in a thread of this process.
     patience_s : float
         How long to try again while a server is busy, seconds.
 
@@ -44,14 +48,22 @@ def connect(
         if token or ca:
             raise NeurratorError("--token and --ca are for a server: name it with --backend.")
         if backend == LOCAL:
+            if running is not None:
+                raise NeurratorError(
+                    "--device, --dtype, --quantise and --batch are for models in this process: leave --backend out."
+                )
             from .process import ProcessBackend
 
             return ProcessBackend(language)
         from .local import InProcessBackend
 
-        return InProcessBackend(language)
+        return InProcessBackend(running, language)
     from .client import HttpBackend
 
+    if running is not None:
+        raise NeurratorError(
+            "--device, --dtype, --quantise and --batch are chosen where the server is started, not with --backend."
+        )
     if language:
         raise NeurratorError("--language is given to the server when it is started, not to --backend.")
     assert backend is not None

@@ -1,7 +1,8 @@
 """Does what requests ask, with models that are loaded once and kept."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +13,23 @@ from torch.nn import functional as F
 
 from ..concepts.dictionary import load_dictionary
 from ..concepts.ranking import UsualActivation, concept_totals, top_concepts
+from ..config import RunningConfig
 from ..decoding.info import DecoderInfo
 from ..decoding.store import StoredDecoder
 from ..errors import NeurratorError, Stopped
 from ..evaluation.measure import ReferenceFrames
+from ..language.devices import choose_device
+from ..language.kept import KeptSentences
 from ..language.narrator import LanguageModel
 from ..language.vllm import VllmLanguage
+from ..paths import cache_folder
 from ..profiles import Profile, load_profile
 from ..vision.fingerprint import weights_fingerprint
 from ..vision.tower import VisionTower
 from . import protocol as p
 from .concept_jobs import Bench, ConceptRequest, FramesSeen, given_name, naming_words, run_concept_job
 from .fitting import fit_decoder
-from .merging import decode
+from .merging import MergedWindows, decode, rows_of
 
 Emit = Callable[[p.Event], None]
 ShouldStop = Callable[[], bool]
@@ -37,8 +42,9 @@ class _Models:
 
     profile: Profile
     device: str = "cpu"
+    running: RunningConfig = field(default_factory=RunningConfig)
     language_server: str | None = None
-    references: dict[tuple[str, str | None], str] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
     true_grids: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @cached_property
@@ -46,10 +52,13 @@ class _Models:
         return VisionTower(self.profile, self.device)
 
     @cached_property
-    def language(self) -> "LanguageModel | VllmLanguage":
+    def language(self) -> LanguageModel | VllmLanguage:
         if self.language_server:
             return VllmLanguage(self.profile, self.language_server)
-        return LanguageModel(self.profile, self.device)
+        running = self.running
+        return LanguageModel(
+            self.profile, self.device, dtype=running.dtype, quantise=running.quantise, batch=running.batch
+        )
 
     @cached_property
     def dictionary(self):
@@ -58,6 +67,19 @@ class _Models:
     @cached_property
     def patch_space(self) -> str:
         return weights_fingerprint(self.profile, self.profile.vision.model)
+
+    @cached_property
+    def voice(self) -> str:
+        """Whatever changes what is said of a true frame: models, patches, precision."""
+        model = weights_fingerprint(self.profile, self.profile.language.model)
+        kind = str(self.device).partition(":")[0]
+        running = [self.running.dtype, self.running.quantise, kind, self.language_server]
+        spec = [self.profile.vision.model_dump(), self.profile.language.model_dump()]
+        return json.dumps([model, self.patch_space, spec, running])
+
+    @cached_property
+    def kept(self) -> KeptSentences:
+        return KeptSentences(cache_folder("sentences") / "said.sqlite")
 
 
 @dataclass
@@ -68,7 +90,6 @@ class _Fitted:
     stamp: int
     usual_activation: UsualActivation | None = None
     references: ReferenceFrames | None = None
-    prior_sentences: dict[str | None, str] = field(default_factory=dict)
     frames_seen: FramesSeen = field(default_factory=FramesSeen)
 
 
@@ -77,17 +98,28 @@ class Engine:
 
     Parameters
     ----------
-    device : str, optional
-        Where the models run; a GPU if there is one.
+    running : RunningConfig, optional
+        Where and how the models run.
     language : str, optional
         Address of a vLLM server that speaks in place of the profile's own language model.
     """
 
-    def __init__(self, device: str | None = None, language: str | None = None):
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, running: RunningConfig | None = None, language: str | None = None):
+        self._running = running or RunningConfig()
         self._language_server = language
         self._models: dict[str, _Models] = {}
         self._decoders: dict[str, _Fitted] = {}
+
+    @cached_property
+    def device(self) -> str:
+        """Where the models run.
+
+        Raises
+        ------
+        NeurratorError
+            There is no such device.
+        """
+        return str(choose_device(self._running.device))
 
     def run(self, request: p.Request, emit: Emit, should_stop: ShouldStop) -> None:
         """Do a request, telling what happens through `emit`; ends with `Done`, `Cancelled` or `Failed`."""
@@ -143,10 +175,14 @@ class Engine:
             raise NeurratorError(f"The request holds {len(windows)} spike windows but {len(frames)} frames.")
         if frames is None and {"patches", "reference", "evidence"} & set(request.want):
             raise NeurratorError("The frames shown are needed for what was asked, and the request holds none.")
-        for start in range(0, len(windows), _BATCH):
+        batch = _BATCH
+        if "text" in request.want and len(windows) > 1:
+            # One moment has its heatmaps before the language model is even loaded; many are done in full batches of it.
+            batch = models.language.batch(request.max_new_tokens, request.speaking)
+        for start in range(0, len(windows), batch):
             if should_stop():
                 raise Stopped
-            part = slice(start, min(start + _BATCH, len(windows)))
+            part = slice(start, min(start + batch, len(windows)))
             grids = decode(fitted.stored.decoder, windows[part], request.unit_ids)
             if "concepts" in request.want and request.n_concepts and models.dictionary is not None:
                 self._emit_concepts(request, emit, fitted, models, grids, start)
@@ -162,6 +198,7 @@ class Engine:
                     fitted,
                     models,
                     grids,
+                    windows[part],
                     None if frames is None else frames[part],
                     start,
                 )
@@ -254,34 +291,103 @@ class Engine:
         fitted: _Fitted,
         models: _Models,
         grids: torch.Tensor,
+        windows: np.ndarray | MergedWindows,
         frames: np.ndarray | None,
         start: int,
     ) -> None:
-        def stream(number: int, piece: str) -> None:
-            emit(p.Token(job_id=request.job_id, moment=start + number, text=piece))
+        asked = [(question, row) for question in range(len(request.questions)) for row in range(len(grids))]
 
-        texts = models.language.narrate(grids, request.prompt, request.max_new_tokens, stream, should_stop)
-        references: list[str | None] = [None] * len(texts)
-        prior = None
+        def stream(number: int, piece: str) -> None:
+            question, row = asked[number]
+            emit(p.Token(job_id=request.job_id, moment=start + row, text=piece, question=question))
+
+        def notice(text: str) -> None:
+            emit(p.Progress(job_id=request.job_id, stage="narrating", done=start, total=total, detail=text))
+
+        language, total = models.language, request.windows.shape[0]
+        if language.notice and not start:
+            notice(language.notice)
+        spoken_of = [
+            json.dumps(units).encode() + np.ascontiguousarray(window).tobytes()
+            for window, units in rows_of(windows, request.unit_ids)
+        ]
+        features = language.features(grids, notice)
+        texts = language.speak(
+            [features[row] for _, row in asked],
+            [request.questions[question] for question, _ in asked],
+            request.max_new_tokens,
+            stream,
+            should_stop,
+            speaking=request.speaking,
+            seeds=[_seed(request, question, spoken_of[row]) for question, row in asked],
+            on_notice=notice,
+        )
+
+        def tell(references: dict[tuple[int, int], str], priors: dict[int, str]) -> None:
+            for (question, row), text in zip(asked, texts, strict=True):
+                emit(
+                    p.Sentence(
+                        job_id=request.job_id,
+                        moment=start + row,
+                        text=text,
+                        reference=references.get((question, row)),
+                        prior=priors.get(question),
+                        question=question,
+                    )
+                )
+
+        tell({}, {})
         if "reference" in request.want and frames is not None:
             # The sentences come first: they are what the user waits for.
-            for number, text in enumerate(texts):
-                emit(p.Sentence(job_id=request.job_id, moment=start + number, text=text))
-            references = list(self._references(models, frames, request.prompt, request.max_new_tokens, should_stop))
-            prior = self._prior_sentence(fitted, models, request.prompt, request.max_new_tokens)
-        for number, (text, reference) in enumerate(zip(texts, references, strict=True)):
-            emit(p.Sentence(job_id=request.job_id, moment=start + number, text=text, reference=reference, prior=prior))
+            tell(*self._references(request, should_stop, fitted, models, frames, notice))
 
     def _references(
-        self, models: _Models, frames: np.ndarray, question: str | None, length: int, should_stop: ShouldStop
-    ) -> Iterable[str]:
-        keys = [hashlib.sha256(frame.tobytes()).hexdigest() for frame in frames]
-        missing = {key: row for row, key in enumerate(keys) if (key, question) not in models.references}
+        self,
+        request: p.NarrationRequest,
+        should_stop: ShouldStop,
+        fitted: _Fitted,
+        models: _Models,
+        frames: np.ndarray,
+        notice: Callable[[str], None],
+    ) -> tuple[dict[tuple[int, int], str], dict[int, str]]:
+        """Return what is said of the true frames, by (question, row), and of the mean grid, by question; said once, and kept across runs."""
+        prior = fitted.stored.decoder.prior_grid.cpu()
+        contents = [frame.tobytes() for frame in frames] + [prior.numpy().tobytes()]
+        keys = {
+            (question, row): self._key(models, request, question, content)
+            for question in range(len(request.questions))
+            for row, content in enumerate(contents)
+        }
+        missing = {key: place for place, key in keys.items() if key not in models.said}
+        found = models.kept.find(missing)
+        models.said.update(found)
+        missing = {key: place for key, place in missing.items() if key not in found}
         if missing:
-            true = self._true_grids(models, frames[list(missing.values())])
-            said = models.language.narrate(true, question, length, should_stop=should_stop)
-            models.references.update({(key, question): text for key, text in zip(missing, said, strict=True)})
-        return [models.references[key, question] for key in keys]
+            rows = sorted({row for _, row in missing.values()})
+            shown = [row for row in rows if row < len(frames)]
+            grids = [*self._true_grids(models, frames[shown])] if shown else []
+            grids += [prior] if rows[-1] == len(frames) else []
+            features = models.language.features(torch.stack(grids), notice)
+            said = models.language.speak(
+                [features[rows.index(row)] for _, row in missing.values()],
+                [request.questions[question] for question, _ in missing.values()],
+                request.max_new_tokens,
+                should_stop=should_stop,
+                speaking=request.speaking,
+                seeds=[_seed(request, question, contents[row]) for question, row in missing.values()],
+                on_notice=notice,
+            )
+            new = dict(zip(missing, said, strict=True))
+            models.said.update(new)
+            models.kept.keep(new)
+        of = {place: models.said[key] for place, key in keys.items()}
+        return of, {question: of[question, len(frames)] for question in range(len(request.questions))}
+
+    @staticmethod
+    def _key(models: _Models, request: p.NarrationRequest, question: int, content: bytes) -> str:
+        asked = request.questions[question] or models.profile.language.question
+        how = json.dumps([models.voice, asked, request.max_new_tokens, request.speaking.model_dump()])
+        return hashlib.sha256(how.encode() + hashlib.sha256(content).digest()).hexdigest()
 
     def _true_grids(self, models: _Models, frames: np.ndarray) -> torch.Tensor:
         keys = [hashlib.sha256(frame.tobytes()).hexdigest() for frame in frames]
@@ -293,13 +399,6 @@ class Engine:
             made = models.tower.grids(frames[list(missing.values())]).cpu()
             models.true_grids.update(zip(missing, made, strict=True))
         return torch.stack([models.true_grids[key] for key in keys])
-
-    def _prior_sentence(self, fitted: _Fitted, models: _Models, question: str | None, length: int) -> str:
-        if question not in fitted.prior_sentences:
-            fitted.prior_sentences[question] = models.language.narrate(
-                fitted.stored.decoder.prior_grid[None], question, length
-            )[0]
-        return fitted.prior_sentences[question]
 
     def _reference_frames(self, fitted: _Fitted) -> ReferenceFrames | None:
         kept = fitted.stored.references
@@ -318,7 +417,7 @@ class Engine:
 
     def _models_of(self, profile: str) -> _Models:
         if profile not in self._models:
-            self._models[profile] = _Models(load_profile(profile), self.device, self._language_server)
+            self._models[profile] = _Models(load_profile(profile), self.device, self._running, self._language_server)
         return self._models[profile]
 
     def _decoder(self, folder: str) -> _Fitted:
@@ -337,6 +436,14 @@ class Engine:
             self._usual_activation(fitted, models)
         models.language.narrate(fitted.stored.decoder.prior_grid[None], None, 2)
         _ = models.tower
+
+
+def _seed(request: p.NarrationRequest, question: int, content: bytes) -> int:
+    """Return the seed of one sentence: by what it is said of, not by its place in a batch or a request."""
+    if not request.speaking.temperature:
+        return 0
+    how = f"{request.speaking.seed}\n{request.questions[question]}\n"
+    return int.from_bytes(hashlib.sha256(how.encode() + content).digest()[:8])
 
 
 def no_evidence(info: DecoderInfo) -> str:

@@ -4,6 +4,7 @@ import queue
 import threading
 from functools import partial
 
+from ..config import RunningConfig
 from .client import OnEvent
 from .protocol import Cancelled, Request
 
@@ -13,12 +14,14 @@ class InProcessBackend:
 
     Parameters
     ----------
+    running : RunningConfig, optional
+        Where and how the models run.
     language : str, optional
         Address of a vLLM server that speaks in place of the profile's own language model.
     """
 
-    def __init__(self, language: str | None = None) -> None:
-        self._language = language
+    def __init__(self, running: RunningConfig | None = None, language: str | None = None) -> None:
+        self._running, self._language = running, language
         self._jobs: queue.Queue[tuple[Request, OnEvent] | None] = queue.Queue()
         self._stopped: set[str] = set()
         self._waiting: set[str] = set()
@@ -60,7 +63,7 @@ class InProcessBackend:
                 if engine is None:
                     from .engine import Engine
 
-                    engine = Engine(language=self._language)
+                    engine = Engine(self._running, self._language)
                 engine.run(request, on_event, partial(self._is_stopped, request.job_id))
             except Exception as error:
                 self._report_fault(request, on_event, error)

@@ -23,7 +23,8 @@ def batch_key(request: p.Request) -> tuple | None:
         return None
     frames = None if request.frames is None else tuple(request.frames.shape[1:])
     want = tuple(sorted(request.want))
-    return request.decoder, want, request.prompt, request.n_concepts, request.max_new_tokens, frames
+    asked = (tuple(request.questions), request.max_new_tokens, request.speaking)
+    return request.decoder, want, asked, request.n_concepts, frames
 
 
 class MergedWindows:
@@ -53,9 +54,21 @@ def decode(decoder: "SubsetDecoder", windows: "np.ndarray | MergedWindows", unit
     return torch.cat([decoder.predict(part, units) for part, units in windows.parts])
 
 
+def rows_of(windows: "np.ndarray | MergedWindows", unit_ids: list) -> Iterator[tuple[np.ndarray, list]]:
+    """Yield each window, (bin, unit), with the units of its last axis."""
+    parts = windows.parts if isinstance(windows, MergedWindows) else [(windows, unit_ids)]
+    for part, units in parts:
+        for window in part:
+            yield window, units
+
+
 @dataclass(frozen=True)
 class _Unpacked:
     array: Any
+
+    @property
+    def shape(self) -> list[int]:
+        return [len(self.array)]
 
     def unpack(self) -> Any:
         return self.array
@@ -76,8 +89,8 @@ class MergedRequest:
         first = requests[0]
         self.requests = list(requests)
         self.protocol, self.job_id, self.decoder = first.protocol, first.job_id, first.decoder
-        self.want, self.prompt = first.want, first.prompt
-        self.n_concepts, self.max_new_tokens = first.n_concepts, first.max_new_tokens
+        self.want, self.n_concepts = first.want, first.n_concepts
+        self.questions, self.max_new_tokens, self.speaking = first.questions, first.max_new_tokens, first.speaking
         self.unit_ids: list = []
         arrays = [request.windows.unpack() for request in requests]
         self.windows = _Unpacked(MergedWindows([(a, r.unit_ids) for a, r in zip(arrays, requests, strict=True)]))

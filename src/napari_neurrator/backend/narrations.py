@@ -2,13 +2,13 @@
 
 import queue
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_serializer
 
-from ..config import NarrateConfig
+from ..config import NarrateConfig, SpeakingConfig
 from ..decoding.info import DecoderInfo
 from ..decoding.windows import spike_windows
 from ..errors import NeurratorError, Stopped
@@ -24,6 +24,7 @@ from .protocol import (
     NarrationRequest,
     PackedArray,
     Patches,
+    Progress,
     Sentence,
     Wanted,
 )
@@ -82,8 +83,22 @@ class NarrationEvidence(BaseModel):
         )
 
 
+class Answer(BaseModel):
+    """What some units say to one of several questions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str
+    text: str
+    reference: str | None = None
+    prior: str | None = None
+
+
 class Narration(BaseModel):
-    """What some units say at one moment, beside the evidence for it."""
+    """What some units say at one moment, beside the evidence for it.
+
+    Where several questions were asked, `answers` holds all of them, and `text`, `reference` and `prior` are those of the first.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -104,6 +119,11 @@ class Narration(BaseModel):
     condition: dict[str, Any] = {}
     simulated: bool = False
     config: NarrateConfig
+    answers: list[Answer] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_answers(self, handler: Any) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None or name != "answers"}
 
 
 def choose_moments(
@@ -169,8 +189,10 @@ def narration_request(
     unit_ids: list,
     *,
     prompt: str | None = None,
+    prompts: list[str] | None = None,
     n_concepts: int = 8,
     max_new_tokens: int = 60,
+    speaking: SpeakingConfig | None = None,
 ) -> NarrationRequest:
     """Build the request for some moments; the frames go along where a stimulus is given, so that the evidence can be worked out."""
     want: list[Wanted] = ["text", "concepts"]
@@ -186,8 +208,10 @@ def narration_request(
         frames=frames,
         want=want,
         prompt=prompt,
+        prompts=prompts,
         n_concepts=n_concepts,
         max_new_tokens=max_new_tokens,
+        speaking=speaking or SpeakingConfig(),
     )
 
 
@@ -225,6 +249,7 @@ def narrate_moments(
     info: DecoderInfo,
     unit_ids: list,
     config: NarrateConfig,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Iterator[Narration]:
     """Narrate moments in order, some at a time.
 
@@ -242,6 +267,8 @@ def narrate_moments(
         Whose spikes.
     config : NarrateConfig
         Written onto every narration.
+    on_notice : callable, optional
+        Called with what the backend tells the user on the way.
 
     Yields
     ------
@@ -260,19 +287,28 @@ def narrate_moments(
         "stimulus_name",
     }
     extra = [column for column in recording.presentations.columns if column not in known]
-    for start in range(0, len(moments), CHUNK):
-        rows = moments.iloc[start : start + CHUNK]
+    # A request of whole batches.
+    at_once = config.running.batch if config.running and config.running.batch else 1
+    chunk = max(CHUNK // at_once, 1) * at_once
+    for start in range(0, len(moments), chunk):
+        rows = moments.iloc[start : start + chunk]
         request = narration_request(
             recording, stimulus, rows, info, config.decoder, unit_ids,
-            prompt=config.prompt, n_concepts=config.concepts, max_new_tokens=config.max_new_tokens,
+            prompt=config.prompt, prompts=config.prompts, n_concepts=config.concepts, max_new_tokens=config.max_new_tokens, speaking=config.speaking,
         )  # fmt: skip
         sentences: dict[int, Sentence] = {}
+        answers: dict[int, dict[int, Sentence]] = {}
         concepts: dict[int, Concepts] = {}
         patches: dict[int, Patches] = {}
         judged: dict[int, Judged] = {}
         for event in events_of(backend, request):
             if isinstance(event, Sentence):
-                sentences[event.moment] = event
+                answers.setdefault(event.moment, {})[event.question] = event
+                if not event.question:
+                    sentences[event.moment] = event
+            elif isinstance(event, Progress):
+                if event.detail and on_notice:
+                    on_notice(event.detail)
             elif isinstance(event, Concepts):
                 concepts[event.moment] = event
             elif isinstance(event, Patches):
@@ -306,6 +342,12 @@ def narrate_moments(
                 condition={key: _plain(value) for key, value in shown.items()},
                 simulated=recording.simulated,
                 config=config,
+                answers=[
+                    Answer(prompt=prompt, text=said.text, reference=said.reference, prior=said.prior)
+                    for prompt, (_, said) in zip(config.prompts, sorted(answers[number].items()), strict=True)
+                ]
+                if config.prompts
+                else None,
             )
 
 

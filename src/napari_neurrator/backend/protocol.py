@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_serializer, field_validator, model_validator
 
-from ..config import FitConfig
+from ..config import FitConfig, SpeakingConfig
 from ..evaluation.evidence import Evidence
 
 PROTOCOL_VERSION = 3
@@ -81,8 +81,17 @@ class NarrationRequest(_Message):
     )
     want: list[Wanted] = ["text", "concepts"]
     prompt: str | None = Field(default=None, description="None is the profile's own prompt")
+    prompts: list[str] | None = Field(
+        default=None, min_length=2, max_length=64, description="several questions, in place of `prompt`"
+    )
+    speaking: SpeakingConfig = SpeakingConfig()
     n_concepts: int = Field(default=8, ge=0)
     max_new_tokens: int = Field(default=60, ge=1)
+
+    @property
+    def questions(self) -> list[str | None]:
+        """What is asked of each moment."""
+        return list(self.prompts) if self.prompts else [self.prompt]
 
 
 class FitRequest(_Message):
@@ -218,6 +227,7 @@ class Token(_Event):
     kind: Literal["token"] = "token"
     moment: int
     text: str
+    question: int = Field(default=0, description="which of the questions is answered")
 
 
 class Sentence(_Event):
@@ -228,6 +238,7 @@ class Sentence(_Event):
     text: str
     reference: str | None = None
     prior: str | None = None
+    question: int = Field(default=0, description="which of the questions is answered")
 
 
 class Fitted(_Event):

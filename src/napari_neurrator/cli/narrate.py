@@ -1,5 +1,6 @@
 """``neurrator narrate``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,10 @@ def narrate(
         bool, typer.Option("--held-out", help="Only showings that the decoder was not fitted on.")
     ] = False,
     repeat: Annotated[int | None, typer.Option(help="Only this showing of each frame; the first is 0.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What to ask of the picture.")] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="What to ask of the picture; give it several times to ask several questions."),
+    ] = None,
     concepts: Annotated[int, typer.Option(help="Concepts listed for each moment.")] = 8,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run of the same was stopped.")
@@ -33,21 +37,39 @@ def narrate(
     token: Annotated[str | None, typer.Option(help=TOKEN_HELP)] = None,
     ca: Annotated[str | None, typer.Option(help=CA_HELP)] = None,
     language: Annotated[str | None, typer.Option(help=LANGUAGE_HELP)] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Length of a sentence at most, in tokens.")] = 60,
+    beams: Annotated[int, typer.Option(help="Candidate sentences that are followed at once.")] = 1,
+    temperature: Annotated[float, typer.Option(help="Draw words at random; 0 takes the likeliest.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest words that share this probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    batch: Annotated[int | None, typer.Option(help="Sentences at once; as many as memory allows by default.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the models run: cpu, cuda, cuda:1, …; a GPU if there is one.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Precision of the language model: float32, float16 or bfloat16.")
+    ] = None,
+    quantise: Annotated[str | None, typer.Option(help="Language model in 8bit or 4bit, on a GPU.")] = None,
 ) -> None:
     """Narrate what units say at moments of the stimulus."""
     from ..backend.connect import connect
     from ..backend.narration_file import NarrationFile
     from ..backend.narrations import choose_moments, narrate_moments, summary_of
-    from ..config import NarrateConfig, validated
+    from ..config import NarrateConfig, RunningConfig, SpeakingConfig, validated
     from ..decoding import decoder_info
     from ..errors import NeurratorError
     from ..recording import moments as moments_of
     from ..recording import open_recording, open_stimulus
     from .progress import progress_bars, show_sample_being_made
 
+    speaking = validated(SpeakingConfig, beams=beams, temperature=temperature, top_p=top_p, seed=seed)
+    running = validated(RunningConfig, device=device, dtype=dtype, quantise=quantise, batch=batch)
+    several = prompt if prompt and len(prompt) > 1 else None
     config = validated(
-        NarrateConfig, recording=recording, presentations=presentations, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat, prompt=prompt,
-        concepts=concepts,
+        NarrateConfig, recording=recording, presentations=presentations, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat,
+        prompt=prompt[0] if prompt and not several else None, prompts=several,
+        concepts=concepts, max_new_tokens=max_new_tokens,
+        speaking=None if speaking == SpeakingConfig() else speaking, running=None if running == RunningConfig() else running,
     )  # fmt: skip
     info = decoder_info(decoder)
     show_sample_being_made(recording)
@@ -69,13 +91,15 @@ def narrate(
     target = Path(out).expanduser()
     if not target.parent.is_dir():
         raise NeurratorError(f"The folder {target.parent} of --out does not exist: make it first.")
-    asked = connect(backend, token, ca, language)
+    asked = connect(backend, token, ca, language, config.running)
     try:
         with NarrationFile(target, moments, config, resume) as file:
             try:
                 with progress_bars() as report:
                     report("narrating", len(file.done), len(moments))
-                    for narration in narrate_moments(asked, opened, stimulus, file.missing, info, unit_ids, config):
+                    for narration in narrate_moments(
+                        asked, opened, stimulus, file.missing, info, unit_ids, config, _notice
+                    ):
                         file.add(narration)
                         report("narrating", len(file.done), len(moments))
             except NeurratorError as error:
@@ -91,3 +115,7 @@ def narrate(
         f"{right / len(moments):.1%} are word for word what the profile says of the true frame."
     )
     print(summary_of([narration.evidence for narration in file.done]))
+
+
+def _notice(text: str) -> None:
+    print(f"neurrator: {text}", file=sys.stderr)

@@ -13,17 +13,25 @@ from typing import Any
 
 import torch
 
+from ..config import SpeakingConfig
 from ..errors import NeurratorError, Stopped
 from ..profiles import Profile
 from ..vision.tower import loading
 
 OnPiece = Callable[[int, str], None]
+OnNotice = Callable[[str], None]
 _AT_ONCE = 32
 _QUIET_S = 120.0
+_GREEDY = SpeakingConfig()
 
 
 class VllmLanguage:
     """LLaVA without its eyes, elsewhere: does what `LanguageModel` does.
+
+    Attributes
+    ----------
+    notice : str
+        Empty: nothing need be told of how it reads grids.
 
     Parameters
     ----------
@@ -44,6 +52,8 @@ class VllmLanguage:
     The words round the question are those of the server's chat template, not those of the profile's prompt; the documentation shows how to start the server
     with the profile's.
     """
+
+    notice = ""
 
     def __init__(self, profile: Profile, address: str, key: str | None = None):
         import os
@@ -79,18 +89,18 @@ class VllmLanguage:
         config = self._llava
         return (self.n_patches, config.vision_config.hidden_size), (self.n_patches, config.text_config.hidden_size)
 
-    @torch.inference_mode()
-    def narrate(
-        self,
-        grids: torch.Tensor,
-        question: str | Sequence[str | None] | None = None,
-        max_new_tokens: int = 60,
-        on_piece: OnPiece | None = None,
-        should_stop: Callable[[], bool] | None = None,
-    ) -> list[str]:
-        """Describe patch grids; parameters and errors are those of `LanguageModel.narrate`, and NeurratorError where the server refuses or is gone.
+    def batch(self, max_new_tokens: int = 60, speaking: SpeakingConfig = _GREEDY) -> int:
+        """Return how many grids are sent side by side."""
+        return _AT_ONCE
 
-        Grids are sent side by side: the server batches them.
+    @torch.inference_mode()
+    def features(self, grids: torch.Tensor, on_notice: OnNotice | None = None) -> torch.Tensor:
+        """Return what the server is given of patch grids, float16 (batch, patches, hidden).
+
+        Raises
+        ------
+        NeurratorError
+            The grids have another size than the model's, or hold what is no number.
         """
         given, projected_shape = self.shapes
         if grids.ndim != 3 or grids.shape[1:] != given:
@@ -102,12 +112,51 @@ class VllmLanguage:
         # A wrong shape, or what is no number, can bring the server down.
         if tuple(projected.shape[1:]) != projected_shape or not torch.isfinite(projected).all():
             raise NeurratorError("The projected grids hold what is no number, so they are not sent to the vLLM server.")
-        questions = [question] * len(grids) if question is None or isinstance(question, str) else list(question)
+        return projected
+
+    def narrate(
+        self,
+        grids: torch.Tensor,
+        question: str | None = None,
+        max_new_tokens: int = 60,
+        on_piece: OnPiece | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """Describe patch grids; parameters and errors are those of `LanguageModel.narrate`, and NeurratorError where the server refuses or is gone."""
+        features = self.features(grids)
+        return self.speak(features, [question] * len(grids), max_new_tokens, on_piece, should_stop, **options)
+
+    def speak(
+        self,
+        features: Sequence[torch.Tensor] | torch.Tensor,
+        questions: Sequence[str | None],
+        max_new_tokens: int = 60,
+        on_piece: OnPiece | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        *,
+        speaking: SpeakingConfig = _GREEDY,
+        seeds: Sequence[int] | None = None,
+        on_notice: OnNotice | None = None,
+    ) -> list[str]:
+        """Answer questions, each about features of its own, sent side by side: the server batches them. As `LanguageModel.speak`.
+
+        Raises
+        ------
+        NeurratorError
+            The server refuses or is gone, or beams are asked for.
+        Stopped
+            `should_stop` said so.
+        """
+        if speaking.beams > 1:
+            raise NeurratorError("A vLLM server follows no beams: leave --beams out, or --language.")
+        own = list(seeds) if seeds is not None else [speaking.seed * 1_000_003 + n for n in range(len(questions))]
         lock, stopping = threading.Lock(), threading.Event()
 
         def ask(number: int) -> str:
             said = ""
-            for piece in self._stream(projected[number], questions[number], max_new_tokens):
+            body = self.request(features[number], questions[number], max_new_tokens, speaking, own[number])
+            for piece in self._stream(body):
                 if stopping.is_set() or (should_stop and should_stop()):
                     stopping.set()
                     raise Stopped
@@ -117,8 +166,8 @@ class VllmLanguage:
                         on_piece(number, said[len(before) :])
             return said.strip()
 
-        with ThreadPoolExecutor(min(len(grids), _AT_ONCE) or 1, thread_name_prefix="vllm") as pool:
-            futures = [pool.submit(ask, number) for number in range(len(grids))]
+        with ThreadPoolExecutor(min(len(questions), _AT_ONCE) or 1, thread_name_prefix="vllm") as pool:
+            futures = [pool.submit(ask, number) for number in range(len(questions))]
             try:
                 return [future.result() for future in futures]
             except BaseException:
@@ -127,25 +176,33 @@ class VllmLanguage:
                     future.cancel()
                 raise
 
-    def request(self, projected: torch.Tensor, question: str | None, max_new_tokens: int) -> dict[str, Any]:
+    def request(
+        self,
+        projected: torch.Tensor,
+        question: str | None,
+        max_new_tokens: int,
+        speaking: SpeakingConfig = _GREEDY,
+        seed: int = 0,
+    ) -> dict[str, Any]:
         """Return the body that asks about one projected grid, (patches, hidden), as vLLM's chat completions take it."""
         stored = io.BytesIO()
         # One picture is a tensor of three dimensions (vLLM's documentation, "Image Embedding Inputs").
         torch.save(projected[None].clone(), stored)
         picture = {"type": "image_embeds", "image_embeds": base64.b64encode(stored.getvalue()).decode("ascii")}
         asked = {"type": "text", "text": question or self.profile.language.question}
+        drawn = {"top_p": speaking.top_p, "seed": seed % (1 << 63)} if speaking.temperature else {}
         return {
             "model": self._served(),
             "messages": [{"role": "user", "content": [picture, asked]}],
             "max_tokens": max_new_tokens,
-            "temperature": 0.0,
+            "temperature": speaking.temperature,
+            **drawn,
             "stream": True,
         }
 
-    def _stream(self, projected: torch.Tensor, question: str | None, max_new_tokens: int) -> Iterator[str]:
+    def _stream(self, body: dict[str, Any]) -> Iterator[str]:
         import httpx
 
-        body = self.request(projected, question, max_new_tokens)
         try:
             with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.status_code != 200:

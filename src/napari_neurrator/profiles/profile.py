@@ -84,9 +84,18 @@ class LanguageSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(description="folder (relative to the profile's own) or hub id of a LLaVA")
-    prompt: str = Field(description="with {image} where the picture stands and {question} where the question stands")
+    prompt: str | None = Field(
+        default=None,
+        description="with {image} where the picture stands and {question} where the question stands; where it is left out, the model's own chat template",
+    )
     question: str = Field(description="what is asked unless the user asks something else")
     download_gb: float | None = Field(default=None, ge=0, description="size of the download, where `model` is a hub id")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        default=None, description="half precision on a GPU, else float32, where it is left out"
+    )
+    quantise: Literal["8bit", "4bit"] | None = Field(
+        default=None, description="weights in 8 or 4 bits, on a GPU with bitsandbytes"
+    )
 
 
 class Profile(BaseModel):
