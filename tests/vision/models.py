@@ -78,16 +78,42 @@ def save_siglip(folder: Path, kind: str = "SiglipModel") -> Path:
     import transformers
 
     cls = getattr(transformers, kind)
-    vision = {"hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS, "patch_size": 14}
+    vision = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 96,
+        "num_hidden_layers": DEPTH,
+        "num_attention_heads": HEADS,
+        "patch_size": 14,
+    }
     vision |= {"num_patches": 25} if kind.startswith("Siglip2") else {"image_size": SIDE + 6}
-    text = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 3, "vocab_size": 99, "projection_size": 48}
-    config = cls.config_class(**vision) if "Vision" in kind else cls.config_class(text_config=text, vision_config=vision)
+    text = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "vocab_size": 99,
+        "projection_size": 48,
+    }
+    config = (
+        cls.config_class(**vision) if "Vision" in kind else cls.config_class(text_config=text, vision_config=vision)
+    )
     model = liven(cls(config))
     model.save_pretrained(folder)
     half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    own = {"image_processor_type": "Siglip2ImageProcessor", "resample": 2, "max_num_patches": 25, "patch_size": 14, **half}
+    own = {
+        "image_processor_type": "Siglip2ImageProcessor",
+        "resample": 2,
+        "max_num_patches": 25,
+        "patch_size": 14,
+        **half,
+    }
     if kind.startswith("Siglip") and not kind.startswith("Siglip2"):
-        own = {"image_processor_type": "SiglipImageProcessor", "resample": 3, "size": {"height": SIDE + 6, "width": SIDE + 6}, **half}
+        own = {
+            "image_processor_type": "SiglipImageProcessor",
+            "resample": 3,
+            "size": {"height": SIDE + 6, "width": SIDE + 6},
+            **half,
+        }
     (folder / "preprocessor_config.json").write_text(json.dumps(own))
     return folder
 
@@ -141,7 +167,9 @@ def to_transformers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if ".attn.in_proj_" in new:
             kind = new.rsplit("_", 1)[1]
             for part, piece in zip("qkv", tensor.chunk(3), strict=True):
-                renamed["vision_model." + new.replace(f".attn.in_proj_{kind}", f".self_attn.{part}_proj.{kind}")] = piece.clone()
+                renamed["vision_model." + new.replace(f".attn.in_proj_{kind}", f".self_attn.{part}_proj.{kind}")] = (
+                    piece.clone()
+                )
         else:
             renamed["vision_model." + new] = tensor.clone()
     return renamed
@@ -164,4 +192,6 @@ def noise(n: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     coarse = rng.integers(0, 256, (n, 6, 9, 3), dtype=np.uint8)
     from PIL import Image
 
-    return np.stack([np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC)) for one in coarse])
+    return np.stack(
+        [np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC)) for one in coarse]
+    )

@@ -129,7 +129,18 @@ def test_spellings_and_places_of_the_same_are_not(folder, movie, small, seen, tm
 
 @pytest.mark.parametrize(
     "part",
-    [5, -1, slice(3, 20, 4), [4, 4, 0], np.array([[1, 2], [3, 4]]), np.arange(N) % 7 == 0, slice(None), (slice(2, 4), 3), (2, slice(0, 3), 5), []],
+    [
+        5,
+        -1,
+        slice(3, 20, 4),
+        [4, 4, 0],
+        np.array([[1, 2], [3, 4]]),
+        np.arange(N) % 7 == 0,
+        slice(None),
+        (slice(2, 4), 3),
+        (2, slice(0, 3), 5),
+        [],
+    ],
 )
 def test_a_table_is_indexed_as_an_array(folder, movie, small, true, part):
     table = patch_grids(ArrayStimulus(movie, "film"), np.arange(N), small)
@@ -289,7 +300,9 @@ def test_no_room_is_said_before_the_work_begins(folder, movie, small, seen, monk
     assert not seen
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "removed", "torn list", "no list", "no description", "other description", "touched"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "removed", "torn list", "no list", "no description", "other description", "touched"]
+)
 def test_damage_is_mended(folder, movie, small, true, seen, damage):
     stimulus = ArrayStimulus(movie, "film")
     patch_grids(stimulus, np.arange(N), small)
@@ -348,6 +361,16 @@ def test_nothing_is_loaded_where_all_is_there(folder, movie, small, monkeypatch)
     patch_grids(stimulus, np.arange(N), small)
     monkeypatch.setattr(cache, "_load", lambda *_: pytest.fail("the tower was loaded"))
     patch_grids(stimulus, np.arange(N), small)
+
+
+def test_grids_of_zeros_are_written_too(tmp_path):
+    from napari_neurrator.vision.grid_store import GridStore
+
+    store = GridStore(tmp_path / "zeros", (3, 9, 8), {})
+    with store.filling():
+        store.write(0, np.zeros((3, 9, 8), dtype=np.float16))
+    assert store.unfinished(np.array([0])) == []
+    assert not store.table(np.arange(3))[:].any()
 
 
 def test_memory_of_a_long_table_stays_small(folder, tmp_path):

@@ -126,7 +126,12 @@ def open_clip_reference(folder, state, frames):
 
 
 TIMM = {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "token", "timm_proj": "linear", "image_size": 224}
-REGISTERS = {"timm_model_name": "vit_little_patch16_reg4_gap_256", "timm_pool": "avg", "timm_proj": "linear", "image_size": 256}
+REGISTERS = {
+    "timm_model_name": "vit_little_patch16_reg4_gap_256",
+    "timm_pool": "avg",
+    "timm_proj": "linear",
+    "image_size": 256,
+}
 KINDS = {
     "quickgelu": open_clip_model_config(True),
     "gelu": open_clip_model_config(False),
@@ -176,11 +181,18 @@ def test_open_clip_by_the_name_of_an_architecture(tmp_path, monkeypatch):
 
     from safetensors.torch import load_file
 
-    torch.save({"state_dict": {f"module.{k}": v for k, v in load_file(folder / "open_clip_model.safetensors").items()}}, tmp_path / "w.pt")
+    torch.save(
+        {"state_dict": {f"module.{k}": v for k, v in load_file(folder / "open_clip_model.safetensors").items()}},
+        tmp_path / "w.pt",
+    )
     for weights in ("m", "m/open_clip_model.safetensors", "w.pt"):
         named = profile_of(tmp_path, library="open_clip", model="ViT-test-14-quickgelu", weights=weights)
         assert torch.equal(VisionTower(named).grids(FRAMES), expected)
-    tower = VisionTower(profile_of(tmp_path, library="open_clip", model="ViT-test-14-quickgelu", weights="m/open_clip_model.safetensors"))
+    tower = VisionTower(
+        profile_of(
+            tmp_path, library="open_clip", model="ViT-test-14-quickgelu", weights="m/open_clip_model.safetensors"
+        )
+    )
     phrases = tower.embed_phrases(["a tiger", "a bus"])
     assert phrases.norm(dim=-1) == pytest.approx(np.ones(2), abs=1e-5)
     assert tower.project(expected).shape == (3, 25, 24)
@@ -243,7 +255,9 @@ def test_the_defaults_of_configurations_are_those_of_transformers():
 def test_a_configuration_may_leave_its_defaults_out(tmp_path):
     """As SigLIP's on the hub do."""
     (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "config.json").write_text('{"model_type": "siglip", "vision_config": {"model_type": "siglip_vision_model"}}')
+    (tmp_path / "m" / "config.json").write_text(
+        '{"model_type": "siglip", "vision_config": {"model_type": "siglip_vision_model"}}'
+    )
     (tmp_path / "m" / "preprocessor_config.json").write_text('{"size": {"height": 224, "width": 224}}')
     shape = TowerShape.of(profile_of(tmp_path, model="m"))
     assert (shape.rows, shape.columns, shape.channels, shape.depth) == (14, 14, 768, 12)
