@@ -103,7 +103,9 @@ def main() -> None:
     print(
         f"{options.patches} × {options.width} patches, {options.features} features: {size:.0f} GFLOP; the dense table would be {dense:.0f} MB"
     )
-    print("\n| activation | active a patch | matrix product | encoding | ratio (range) | peak extra memory |\n|---|---|---|---|---|---|")
+    print(
+        "\n| activation | active a patch | matrix product | encoding | ratio (range) | peak extra memory |\n|---|---|---|---|---|---|"
+    )
     shape = [f"--{name}={getattr(options, name)}" for name in ("patches", "width", "features", "k", "runs")]
     for kind in KINDS:
         run = subprocess.run(

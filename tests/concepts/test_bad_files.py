@@ -23,11 +23,13 @@ from . import layouts
 class Settings:
     """What an author's own class of settings is to this package: code that is run when it is unpickled."""
 
+    opened = False
+
     def __init__(self):
         self.model_name, self.d_in, self.dtype = "openai/clip-vit-base-patch16", layouts.WIDTH, torch.float32
 
     def __setstate__(self, state):
-        raise AssertionError("it was unpickled")
+        Settings.opened = True
 
 
 def refused(path, match):
@@ -48,6 +50,7 @@ def test_pickles_are_refused_and_say_how_to_convert(tmp_path):
     refused(tmp_path / "sae.pkl.gz", "a pickle.*Pickled dictionaries")
     (tmp_path / "sae.pkl").write_bytes(pickle.dumps({"cfg": Settings()}))
     refused(tmp_path / "sae.pkl", "a pickle")
+    assert not Settings.opened
 
 
 def test_the_recipe_in_the_docs_works(tmp_path):
@@ -123,7 +126,10 @@ def test_what_is_wrong_with_weights_or_settings_is_named(tmp_path, change, match
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=300), name=st.sampled_from(["a.pt", "a.pth", "a.safetensors", "sae_weights.safetensors", "a.bin"]))
+@given(
+    data=st.binary(max_size=300),
+    name=st.sampled_from(["a.pt", "a.pth", "a.safetensors", "sae_weights.safetensors", "a.bin"]),
+)
 def test_any_bytes_are_one_sentence(tmp_path, data, name):
     folder = tmp_path / "wild"
     folder.mkdir(exist_ok=True)

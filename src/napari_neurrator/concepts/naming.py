@@ -11,11 +11,11 @@ import torch
 from ..errors import NeurratorError
 from ..profiles import Profile
 from ..vision.geometry import PatchGeometry
-from .spotlights import Spotlights
 from .dictionary import Dictionary
 from .gallery import TopPatches, apart_in, grids_key, index_of
 from .names import Names
 from .places import place_to_write
+from .spotlights import Spotlights
 
 OnProgress = Callable[[str, int, int], None]
 # Fewer patches than this say nothing: half of them choose the name and half of them judge it.
@@ -45,8 +45,12 @@ def read_vocabulary(file: str | Path) -> list[str]:
     except OSError as error:
         raise NeurratorError(f"The vocabulary {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise NeurratorError(f"The vocabulary {path} is not text in UTF-8: give a file with one word or phrase a line.") from error
-    phrases = list(dict.fromkeys(" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("#")))
+        raise NeurratorError(
+            f"The vocabulary {path} is not text in UTF-8: give a file with one word or phrase a line."
+        ) from error
+    phrases = list(
+        dict.fromkeys(" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    )
     if len(phrases) < 2:
         raise NeurratorError(f"The vocabulary {path} holds {len(phrases)} phrases: give two or more, one a line.")
     return phrases
@@ -92,7 +96,9 @@ def name_features(
     from ..vision.tower import VisionTower
 
     if "{}" not in template:
-        raise NeurratorError(f"--template {template!r} has no {{}}, where the phrase is to stand: write for example 'a photo of {{}}'.")
+        raise NeurratorError(
+            f"--template {template!r} has no {{}}, where the phrase is to stand: write for example 'a photo of {{}}'."
+        )
     frames = np.arange(stimulus.n_frames)
     grids = patch_grids(stimulus, frames, profile, on_progress)
     index = index_of(dictionary, grids, grids_key(stimulus, frames, profile), n, apart_in(stimulus), on_progress)
@@ -121,7 +127,9 @@ def save_names(dictionary: Dictionary, names: Names, out: str | Path | None = No
     """
     file = Path(out).expanduser() if out else place_to_write(dictionary.source, dictionary.content_hash, "names")
     if file.exists() and not replace:
-        raise NeurratorError(f"The features are named already in {file}: give --replace to name them anew, or another file with --out.")
+        raise NeurratorError(
+            f"The features are named already in {file}: give --replace to name them anew, or another file with --out."
+        )
     names.save(file)
     return file
 
@@ -149,13 +157,17 @@ def _embedded(
         if on_progress:
             on_progress("looking at patches", min(start + _BATCH, len(order)), len(order))
     if not parts:
-        raise NeurratorError("No feature of the dictionary is active on these frames, so there is nothing to name: look at other frames.")
+        raise NeurratorError(
+            "No feature of the dictionary is active on these frames, so there is nothing to name: look at other frames."
+        )
     return {key: number for number, key in enumerate(order)}, torch.cat(parts)
 
 
 def _phrases(tower: Any, texts: list[str], profile: Profile) -> torch.Tensor:
     if not hasattr(tower, "embed_phrases"):
-        raise NeurratorError(f"The vision model {profile.vision.model!r} reads no text, so it cannot name features: choose a CLIP with both halves.")
+        raise NeurratorError(
+            f"The vision model {profile.vision.model!r} reads no text, so it cannot name features: choose a CLIP with both halves."
+        )
     return torch.cat([tower.embed_phrases(texts[i : i + 256]).float().cpu() for i in range(0, len(texts), 256)])
 
 
@@ -208,9 +220,7 @@ def choose_names(
         chooses, judges = pictures[mine[0::2]], pictures[mine[1::2]]
         best = int(((phrases @ chooses.mean(0) - usual) / spread).argmax())
         against, own = others @ phrases[best], judges @ phrases[best]
-        score = float(
-            (own[:, None] > against).float().mean() + 0.5 * (own[:, None] == against).float().mean()
-        )
+        score = float((own[:, None] > against).float().mean() + 0.5 * (own[:, None] == against).float().mean())
         entries.append({
             "name": vocabulary[best] if score >= least_score else "", "score": round(score, 3), "patches": len(mine), "best": vocabulary[best],
         })  # fmt: skip
