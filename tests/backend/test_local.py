@@ -10,17 +10,9 @@ import pytest
 
 from napari_neurrator.backend import protocol as p
 from napari_neurrator.backend.local import InProcessBackend
-from napari_neurrator.backend.narrations import (
-    NarrationEvidence,
-    choose_moments,
-    narration_request,
-    parse_frames,
-    summary_of,
-)
-from napari_neurrator.decoding import decoder_info
+from napari_neurrator.backend.narrations import NarrationEvidence, parse_frames, summary_of
 from napari_neurrator.errors import NeurratorError
 from napari_neurrator.evaluation import Evidence
-from napari_neurrator.recording import moments, open_recording, open_stimulus
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +20,6 @@ def backend():
     made = InProcessBackend()
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def request_of(small_sample, small_decoder):
-    recording = open_recording(small_sample)
-    stimulus, name = open_stimulus(recording, "natural_movie_one")
-    info = decoder_info(small_decoder)
-    table = choose_moments(moments(recording, name, stimulus), info, None, held_out=True)
-
-    def make(n=2, units=None):
-        units = units or recording.select_units('region != "CA1"')
-        return narration_request(
-            recording, stimulus, table.iloc[10 : 10 + 30 * n : 30], info, str(small_decoder), units
-        )
-
-    return make
 
 
 def run(backend, request):

@@ -1,77 +1,75 @@
-"""The backend in a child process: the same answers, no orphans, and a fresh start after a death."""
+"""The backend in processes of its own: the same answers, and none of them left behind."""
 
-import os
-import queue
-import signal
-import time
+import sys
 
 import pytest
 
 from napari_neurrator.backend import protocol as p
+from napari_neurrator.backend.local import InProcessBackend
 from napari_neurrator.backend.process import ProcessBackend
 
-from .test_local import request_of, run  # noqa: F401
+from .servers import Listener, alive, brief, gone, run, shared_memory, wait_for
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def backend():
     made = ProcessBackend()
     yield made
     made.close()
 
 
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def words_of(events):
+    return [(e.kind, getattr(e, "moment", None), getattr(e, "text", None)) for e in events if e.kind != "progress"]
 
 
-def test_it_says_what_the_process_itself_says(backend, request_of):  # noqa: F811
-    from napari_neurrator.backend.local import InProcessBackend
-
+def test_it_says_what_the_process_itself_says(backend, request_of):
     here = InProcessBackend()
     try:
-        own = [(e.kind, getattr(e, "text", None)) for e in run(here, request_of(2))]
+        own = words_of(run(here, request_of(2)))
     finally:
         here.close()
-    assert [(e.kind, getattr(e, "text", None)) for e in run(backend, request_of(2))] == own
+    assert words_of(run(backend, request_of(2))) == own
+    assert "torch" in sys.modules  # of this test only, through the backend of this process
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_child_is_told_and_the_next_job_works(backend, request_of):  # noqa: F811
-    assert isinstance(run(backend, request_of(1))[-1], p.Done)
-    events: queue.Queue = queue.Queue()
-    backend.submit(request_of(3), events.put)
-    os.kill(backend.pid, signal.SIGKILL)
-    while not isinstance(event := events.get(timeout=60), p.Done | p.Failed | p.Cancelled):
-        pass
-    assert isinstance(event, p.Failed)
-    assert "ended unexpectedly" in event.message
-    assert isinstance(run(backend, request_of(1))[-1], p.Done)
+def test_stopping_reaches_the_worker_at_once_and_a_second_job_displaces_the_first(backend, request_of):
+    first = request_of(3)
+    listener = Listener("token", lambda: backend.cancel(first.job_id))
+    backend.submit(first, listener)
+    second = brief(request_of(1))
+    events = listener.all()
+    assert isinstance(events[-1], p.Cancelled)
+    # within one token of each of the three sentences
+    assert sum(isinstance(event, p.Token) for event in events) <= 2 * 3
+    assert isinstance(run(backend, second)[-1], p.Done)
+    assert listener.events.empty()
 
 
-def test_closing_leaves_no_process_and_cancels_what_waits(request_of):  # noqa: F811
+def test_status_tells_device_memory_and_queue(backend, request_of):
+    run(backend, brief(request_of(1)))
+    status = wait_for(
+        lambda: (s := backend.status()) and s.workers[0].device and s.workers[0].state == "idle" and s, "the status"
+    )
+    assert status.workers[0].memory_bytes > 1 << 20
+    assert (status.running, status.waiting) == (0, 0)
+
+
+def test_a_listener_that_fails_does_not_end_the_backend(backend, request_of):
+    backend.submit(brief(request_of(1)), lambda event: 1 / 0)
+    assert isinstance(run(backend, brief(request_of(1)))[-1], p.Done)
+
+
+def test_closing_leaves_no_process_and_cancels_what_waits(request_of):
+    before = shared_memory()
     backend = ProcessBackend()
-    events: queue.Queue = queue.Queue()
-    backend.submit(request_of(3), events.put)
-    pid = backend.pid
+    listener = Listener()
+    backend.submit(request_of(3), listener)
+    worker = wait_for(lambda: (s := backend.status()) and s.workers[0].pid, "a worker")
+    server = backend.pid
+    assert alive(server)
     backend.close()
-    assert isinstance(events.get(timeout=10), p.Cancelled)
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(pid)
-
-
-def test_stopping_reaches_the_child(backend, request_of):  # noqa: F811
-    request = request_of(3)
-    events: queue.Queue = queue.Queue()
-    backend.submit(request, events.put)
-    while not isinstance(events.get(timeout=60), p.Token):
-        pass
-    backend.cancel(request.job_id)
-    while not isinstance(event := events.get(timeout=60), p.Done | p.Failed | p.Cancelled):
-        pass
-    assert isinstance(event, p.Cancelled)
+    assert isinstance(listener.all(10)[-1], p.Cancelled)
+    gone([server, worker])
+    assert shared_memory() <= before
+    with pytest.raises(RuntimeError):
+        backend.submit(request_of(1), listener)

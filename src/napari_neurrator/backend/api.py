@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import Depends, FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -27,6 +28,8 @@ from .service import Runner, Service
 KEEP_ALIVE_S = 5.0
 NDJSON = "application/x-ndjson"
 
+# For the document only: `Guard` looks at the token before anything is read.
+_TOKEN = [Depends(HTTPBearer(auto_error=False, description="The token that the server was started with"))]
 _JobId = Annotated[str, Path(pattern=p.JOB_ID)]
 _Hash = Annotated[str, Path(pattern=p.DECODER_HASH)]
 
@@ -102,17 +105,17 @@ def make_app(
             version=__version__, protocol=p.PROTOCOL_VERSION, ready=service is not None and not service.closing
         )
 
-    @app.get("/v1/status")
+    @app.get("/v1/status", dependencies=_TOKEN)
     async def status() -> p.BackendStatus:
         """Say how busy the server is, where its models run and how much memory they take."""
         return app.state.service.status()
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @app.get("/metrics", dependencies=_TOKEN, response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def figures() -> Response:
         """Figures in Prometheus' text format."""
         return Response(metrics.text(), headers={"content-type": CONTENT_TYPE})
 
-    @app.post("/v1/prepare", status_code=204, responses=_problems(404, 422))
+    @app.post("/v1/prepare", dependencies=_TOKEN, status_code=204, responses=_problems(404, 422))
     async def prepare(decoder: Annotated[str | None, _decoder_query()] = None) -> None:
         """Load libraries, and a decoder's models, ahead of the first job."""
         folder = None if decoder is None else str(_folder_of(store, decoder, shares_disk))
@@ -120,6 +123,7 @@ def make_app(
 
     @app.post(
         "/v1/jobs",
+        dependencies=_TOKEN,
         response_class=StreamingResponse,
         responses={**_EVENTS, **_problems(400, 403, 404, 409, 415, 422, 503)},
     )
@@ -144,7 +148,7 @@ def make_app(
         app.state.service.submit(job)
         return StreamingResponse(_stream(app.state.service, job), media_type=NDJSON)
 
-    @app.delete("/v1/jobs/{job_id}", status_code=204, responses=_problems(404, 422))
+    @app.delete("/v1/jobs/{job_id}", dependencies=_TOKEN, status_code=204, responses=_problems(404, 422))
     async def cancel(job_id: _JobId) -> None:
         """Stop a job, within one token."""
         if not app.state.service.cancel(job_id):
@@ -172,7 +176,7 @@ def _folder_of(store: DecoderStore, decoder: str, shares_disk: bool) -> FilePath
 
 
 def _add_decoders(app: FastAPI, store: DecoderStore) -> None:
-    @app.get("/v1/decoders/{name}", status_code=204, responses=_problems(404, 422))
+    @app.get("/v1/decoders/{name}", dependencies=_TOKEN, status_code=204, responses=_problems(404, 422))
     async def has_decoder(name: _Hash) -> None:
         """Say whether the server holds a decoder."""
         if store.folder_of(name) is None:
@@ -180,6 +184,7 @@ def _add_decoders(app: FastAPI, store: DecoderStore) -> None:
 
     @app.put(
         "/v1/decoders/{name}",
+        dependencies=_TOKEN,
         status_code=204,
         responses=_problems(422, 507),
         openapi_extra={

@@ -50,30 +50,33 @@ class Guard:
         except Refused as refused:
             await refuse(refused, send)
             return
-        seen = 0
+        seen, too_large, answered = 0, False, False
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, too_large
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
                 if seen > most:
-                    self._metrics.refused.labels("size").inc()
-                    raise Refused(413, f"The body is larger than {_mib(most)}, which is the most this server takes.")
+                    too_large = True
+                    raise _too_large(most)
             return message
 
-        started = False
-
         async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+            nonlocal answered
+            # What the application makes of a body that was cut off is not what the client is to hear.
+            if not too_large or answered:
+                answered = True
+                await send(message)
 
         try:
             await self._app(scope, counted, watched)
-        except Refused as refused:
-            if not started:
-                await refuse(refused, send)
+        except Refused:
+            if not too_large:
+                raise
+        if too_large and not answered:
+            self._metrics.refused.labels("size").inc()
+            await refuse(_too_large(most), send)
 
     def _check_token(self, path: str, headers: dict[bytes, bytes]) -> None:
         if not self._tokens or path in OPEN_PATHS:
@@ -99,7 +102,7 @@ class Guard:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > most:
             self._metrics.refused.labels("size").inc()
-            raise Refused(413, f"The body is larger than {_mib(most)}, which is the most this server takes.")
+            raise _too_large(most)
 
 
 async def refuse(refused: Refused, send: Send) -> None:
@@ -115,6 +118,10 @@ async def refuse(refused: Refused, send: Send) -> None:
         headers.append((b"retry-after", str(math.ceil(refused.retry_after_s)).encode()))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(413, f"The body is larger than {_mib(most)}, which is the most this server takes.")
 
 
 def _mib(size: int) -> str:

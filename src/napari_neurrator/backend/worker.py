@@ -1,7 +1,7 @@
 """The process in which the models run: told what to do through standard input, says what happens through standard output.
 
-A command is one JSON line, which the bodies of requests may follow. An answer is one line: ``event JOB LAST JSON``, ``idle`` when a run is over, or
-``beat JSON`` every second, by which whoever started the worker knows that it has not hung.
+A command is one JSON line, which the bodies of requests may follow. An answer is one line: ``begin`` when a run begins, ``event JOB LAST JSON``, ``idle`` when it is over,
+or ``beat JSON`` every second, by which whoever started the worker knows that it has not hung.
 """
 
 import ctypes
@@ -47,6 +47,7 @@ class Worker:
             command = self._todo.get()
             try:
                 if command["op"] == "run":
+                    self._say("begin")
                     self._run(command)
                 elif command["op"] == "prepare":
                     self._prepare(command.get("decoder"))

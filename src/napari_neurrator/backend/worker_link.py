@@ -47,6 +47,7 @@ class WorkerLink:
         self._jobs: dict[str, Job] = {}
         self._over: asyncio.Future[str] | None = None
         self._heard = self._moved = 0.0
+        self._begun = False
         self._signs: dict[str, Any] = {}
         self._why = ""
         self._restarts = 0
@@ -88,28 +89,33 @@ class WorkerLink:
     async def run(self, jobs: Sequence[Job]) -> str:
         """Run a group of jobs; see `Runner`."""
         self._why = ""
-        self._over = asyncio.get_running_loop().create_future()
         self._jobs = {job.job_id: job for job in jobs}
-        self._moved = time.monotonic()
         watch = asyncio.get_running_loop().create_task(self._watch())
         try:
-            if not self._alive:
-                self.start()
-            assert self._starting is not None
-            await self._starting
-            self._send(
-                {
-                    "op": "run",
-                    "jobs": [{"id": job.job_id, "length": len(job.body), "decoder": job.decoder} for job in jobs],
-                },
-                [job.body for job in jobs],
-            )
-            return await self._over
+            trouble = await self._try(jobs)
+            if trouble and not self._begun and not self._why and not self._closed:
+                # It died before it looked at them, so they are as good as new.
+                trouble = await self._try(jobs)
+            return trouble
         except OSError as error:
             return f"The models' process could not be started ({error.strerror or error})."
         finally:
             watch.cancel()
             self._jobs, self._over = {}, None
+
+    async def _try(self, jobs: Sequence[Job]) -> str:
+        over = self._over = asyncio.get_running_loop().create_future()
+        self._moved, self._begun = time.monotonic(), False
+        if not self._alive:
+            self.start()
+        assert self._starting is not None
+        await self._starting
+        command = {
+            "op": "run",
+            "jobs": [{"id": job.job_id, "length": len(job.body), "decoder": job.decoder} for job in jobs],
+        }
+        self._send(command, [job.body for job in jobs])
+        return await over
 
     def cancel(self, job: Job) -> None:
         """Stop a job within one token."""
@@ -189,6 +195,8 @@ class WorkerLink:
                 self._moved = self._heard
                 if job is not None:
                     (job.end if last == b"1" else job.tell)(event)
+            elif kind == b"begin":
+                self._begun = True
             elif kind == b"beat":
                 self._signs = json.loads(rest)
             elif kind == b"idle" and all(job.state == "ended" for job in self._jobs.values()):

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLineEdit, QProg
 
 from ..evaluation.evidence import ALPHA, EvidenceTable
 from . import parts
+from .backend_light import BackendLight
 from .fit_dialog import FitDialog
 from .state import Result
 from .workspace import Workspace
@@ -65,9 +66,8 @@ class NarrateDock(parts.Listener):
         layout.addWidget(parts.heading("Decoder"))
         layout.addWidget(self.decoder)
         layout.addWidget(self.score)
-        layout.addWidget(
-            parts.row(self.choose, self.fit, 1, parts.text("runs on this computer", quiet=True, points=8.5, wrap=False))
-        )
+        self.light = BackendLight(workspace.link, session)
+        layout.addWidget(parts.row(self.choose, self.fit, 1, self.light))
 
         self.repeat = QSpinBox()
         self.repeat.setMinimum(1)
@@ -163,6 +163,11 @@ class NarrateDock(parts.Listener):
         self.listen(self._show_result, events.result)
         self.listen(lambda: self.live.setChecked(session.live), events.live)
         self.listen(lambda: self.status.setText(session.status), events.status)
+
+    def let_go(self) -> None:
+        """Disconnect from the session, and ask no more how the backend is."""
+        super().let_go()
+        self.light.let_go()
 
     # -- doing -----------------------------------------------------------------------------------------------------------------------
     def _choose(self) -> None:
