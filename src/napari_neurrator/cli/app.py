@@ -6,7 +6,7 @@ import sys
 import typer
 
 from ..errors import NeurratorError, Stopped
-from . import demo, evaluate, fit, inspect, models, narrate, pool, serve, study
+from . import concepts, demo, evaluate, fit, inspect, models, narrate, pool, serve, study
 
 app = typer.Typer(
     name="neurrator",
@@ -25,6 +25,7 @@ app.command("study")(study.study)
 app.command("pool")(pool.pool)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
+app.add_typer(concepts.app, name="concepts")
 
 
 def main() -> None:
