@@ -9,19 +9,25 @@ app = typer.Typer(help="The frozen models that can narrate.", no_args_is_help=Tr
 
 @app.command("list")
 def list_models() -> None:
-    """List the profiles that come with the package."""
+    """List the profiles that come with the package, and whether their models are on this machine."""
+    from ..backend.model_account import account
     from ..profiles import list_profiles, load_profile
 
     for name in list_profiles():
-        print(f"{name:16} {load_profile(name).description}")
+        profile = load_profile(name)
+        print(f"{name:16} {account(profile).state:20} {profile.description}")
+    print("A profile of your own is a folder with a profile.toml: --profile takes it too.")
 
 
 @app.command("info")
 def info(
     name: Annotated[str, typer.Argument(help="Name of a profile, or a folder that holds a profile.toml.")],
 ) -> None:
-    """Say what a profile is made of, and which of its parts are on this machine."""
+    """Say what a profile needs, which of it is on this machine, how much memory and disk it takes, and what fetches the rest."""
+    from ..backend.model_account import account
     from ..profiles import load_profile
-    from ..profiles.account import account
 
-    print(account(load_profile(name)))
+    told = account(load_profile(name))
+    print(told.in_words())
+    if told.problem:
+        raise told.problem

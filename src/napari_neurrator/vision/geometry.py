@@ -51,7 +51,7 @@ class PatchGeometry:
         if profile.vision.fit == "whole":
             resized, offset = (shape.height, shape.width), (0, 0)
         else:
-            resized = resized_by_shortest(frame_height, frame_width, shape.shortest)
+            resized = resized_to_crop(frame_height, frame_width, shape)
             offset = (
                 centre(resized[0], shape.height, shape.centred_up),
                 centre(resized[1], shape.width, shape.centred_up),
@@ -67,14 +67,20 @@ class PatchGeometry:
         return cls(shape.rows, shape.columns, scale, crop)
 
 
-def resized_by_shortest(height: int, width: int, shortest: int) -> tuple[int, int]:
-    """Return the size of a frame whose shorter side is resized; the longer one is rounded down, as transformers and torchvision do."""
-    long = int(shortest * max(height, width) / min(height, width))
-    return (shortest, long) if height <= width else (long, shortest)
+def resized_to_crop(height: int, width: int, shape: TowerShape) -> tuple[int, int]:
+    """Return the size that a frame is resized to before its centre is cut out.
+
+    The longer side is rounded down, as transformers and torchvision do; before inputs that are no square open_clip rounds both sides.
+    """
+    if shape.height != shape.width:
+        ratio = min(height / shape.height, width / shape.width)
+        return round(height / ratio), round(width / ratio)
+    long = int(shape.shortest * max(height, width) / min(height, width))
+    return (shape.shortest, long) if height <= width else (long, shape.shortest)
 
 
 def centre(size: int, cut: int, even: bool) -> int:
     """Return where a centre crop begins: `even` says how halves are rounded, see `TowerShape`; below 0 where the frame is padded."""
     if cut > size:
-        return -((cut - size) // 2)
+        return -((cut - size + 1) // 2)
     return round((size - cut) / 2) if even else (size - cut) // 2

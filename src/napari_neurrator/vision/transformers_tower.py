@@ -60,10 +60,15 @@ class TransformersTower:
 
     @cached_property
     def processor(self) -> Any:
-        """The model's own image processor."""
-        from transformers import CLIPImageProcessor, SiglipImageProcessor
+        """The model's own image processor, in the variant that resizes with Pillow.
 
-        kind = CLIPImageProcessor if "siglip" not in self.shape.kind else SiglipImageProcessor
+        CLIP was trained so, open_clip does so, and the grids do not depend on whether torchvision is there.
+        """
+        import transformers
+
+        name = "SiglipImageProcessor" if "siglip" in self.shape.kind else "CLIPImageProcessor"
+        # Before there was a variant with torchvision, the plain one was this.
+        kind = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
         own = {key: value for key, value in preprocessor_config(self.profile).items() if not key.endswith("_type")}
         return kind.from_dict(own)
 
