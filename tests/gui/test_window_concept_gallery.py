@@ -77,6 +77,13 @@ def test_gallery_shows_frames_and_a_click_goes_there(narrated):
     assert session.frame == 5
     assert compat.frame_of(workspace.viewer) == 5
     assert [pictures.item(i).isSelected() for i in range(3)] == [False, True, False]
+    # a dock that was closed comes back with what it held
+    workspace.viewer.window.remove_dock_widget(compat.dock_of(panel))
+    assert compat.dock_of(panel) is None
+    workspace.show_gallery("sun")
+    mouse.settle(50)
+    assert panel.isVisible()
+    assert pictures.count() == 3
     # with the keyboard, too
     pictures.setFocus()
     QTest.keyClick(pictures, Qt.Key.Key_Home)

@@ -153,7 +153,7 @@ class ConceptsDock(parts.Listener):
         self.click(entry)
 
     def _on_gallery(self, entry: Shown) -> None:
-        self.workspace.gallery.show(str(entry))
+        self.workspace.show_gallery(str(entry))
 
     def _on_renamed(self, entry: Shown, label: str) -> None:
         self.workspace.labels.rename(str(entry), self.rows[entry].original, label)

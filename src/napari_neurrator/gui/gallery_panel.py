@@ -222,18 +222,18 @@ def _make(
 
 
 def show_gallery(workspace: Workspace) -> None:
-    """Bring the gallery to the front, beside Narrate where that is; made on first use."""
+    """Bring the panel to the front, beside Narrate where that is; made on first use."""
     viewer = workspace.viewer
     window = None if viewer is None else compat.qt_window(viewer)
     if window is None:
         return
     panel = workspace.docks.get("Gallery")
-    holder = None if panel is None else compat.dock_of(panel)
-    if holder is None:
-        if panel is not None:
-            panel.let_go()
+    if panel is None:
         panel = workspace.docks["Gallery"] = GalleryPanel(workspace)
         workspace.when_closed(panel.let_go)
+    holder = compat.dock_of(panel)
+    if holder is None:
+        # for the first time, or again after the user closed the dock around it
         viewer.window.add_dock_widget(panel, name="Gallery", area="right")
         holder = compat.dock_of(panel)
         assert holder is not None
