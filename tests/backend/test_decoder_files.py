@@ -48,6 +48,21 @@ def test_a_decoder_arrives_as_it_was(small_decoder, sent, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [name.removeprefix("sha256:")]
 
 
+def test_the_same_decoder_may_come_twice_at_once(small_decoder, sent, tmp_path):
+    name, store = decoder_hash(small_decoder), DecoderStore(tmp_path, 1 << 40)
+
+    async def chunks():
+        yield sent
+        await asyncio.sleep(0.05)
+
+    async def both():
+        await asyncio.gather(*(store.receive(name, chunks()) for _ in range(3)))
+
+    asyncio.run(both())
+    assert store.folder_of(name)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_longest_unused_decoders_make_room(small_decoder, sent, tmp_path):
     name = decoder_hash(small_decoder)
     old = tmp_path / ("0" * 64)

@@ -1,7 +1,6 @@
 """A server and its clients with real processes: killed, hung, stopped in good order, crowded, with a full disk, and two windows on one."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from napari_neurrator.backend.decoder_files import decoder_hash, packed
 
 from .servers import MAIN, TOKEN, Listener, Served, alive, brief, gone, run, sentence, shared_memory, wait_for
 
+resource = pytest.importorskip("resource", reason="this system has no limits for processes")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 
 

@@ -180,7 +180,7 @@ def test_what_is_no_json_and_a_pickle_in_disguise(served):
         answer = served.http.post("/v1/jobs", content=content, headers=headers)
         refused(answer, 400 if answer.status_code == 400 else 422)
     trap = pickle.dumps({"decoder/typical_grids": [0.0]})
-    refused(served.http.post("/v1/jobs", content=trap, headers=headers), 422)
+    refused(served.http.post("/v1/jobs", content=trap, headers=headers), 400)
     import hashlib
 
     name = f"sha256:{hashlib.sha256(trap).hexdigest()}"

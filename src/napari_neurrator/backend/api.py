@@ -264,6 +264,10 @@ def _add_handlers(app: FastAPI) -> None:
             response.headers[name] = value
         return response
 
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> Response:
+        return await answer(request, Refused(500, f"The server met a fault of its own ({type(error).__name__})."))
+
     @app.exception_handler(ClientDisconnect)
     async def on_gone(request: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=400)

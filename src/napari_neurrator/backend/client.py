@@ -101,7 +101,7 @@ class HttpBackend:
         self._shares_disk, self._patience_s, self._quiet_s = shares_disk, patience_s, quiet_s
         self._explain = explain or self._say_lost
         self._jobs: dict[str, _Job] = {}
-        self._lock = threading.Lock()
+        self._lock, self._uploading = threading.Lock(), threading.Lock()
         self._known = False
         self._uploaded: dict[str, str] = {}
         self._closed = threading.Event()
@@ -260,11 +260,19 @@ class HttpBackend:
         return request.model_copy(update={"decoder": name})
 
     def _upload(self, folder: str, even_so: bool = False) -> str:
-        from .decoder_files import decoder_hash, packed
+        from .decoder_files import decoder_hash
 
         name = decoder_hash(folder)
-        if name in self._uploaded and not even_so:
-            return name
+        with self._uploading:
+            # Jobs that come together wait for one upload.
+            if name not in self._uploaded or even_so:
+                self._send_decoder(name, folder)
+                self._uploaded[name] = folder
+        return name
+
+    def _send_decoder(self, name: str, folder: str) -> None:
+        from .decoder_files import packed
+
         found = self._request("GET", f"/v1/decoders/{name}")
         if found.status_code == 404:
             sent = self._request(
@@ -276,8 +284,6 @@ class HttpBackend:
             self._answer(sent)
         else:
             self._answer(found)
-        self._uploaded[name] = folder
-        return name
 
     def _upload_again(self, request: NarrationRequest) -> None:
         folder = self._uploaded.get(request.decoder)

@@ -105,7 +105,12 @@ def unpack(file: Path, folder: Path, profiles: list[str]) -> DecoderInfo:
         _check_shapes(header, info)
         for part, name in _PARTS.items():
             _write_part(file, begin, header, part, made / name)
-        os.replace(made, folder)
+        try:
+            os.replace(made, folder)
+        except OSError:
+            # The same decoder may have come twice at once.
+            if not (folder / _DESCRIPTION).is_file():
+                raise
     finally:
         import shutil
 

@@ -1,10 +1,12 @@
 """The decoders that a server holds, each in a folder named by its hash."""
 
+import asyncio
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from ..errors import NeurratorError
 from ..profiles import list_profiles
 from . import protocol as p
 from .decoder_files import unpack
+
+_OLD_S = 86_400.0
 
 
 class DecoderStore:
@@ -56,9 +60,8 @@ class DecoderStore:
         OSError
             The disk is full; nothing is left behind.
         """
-        import asyncio
-
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._drop_remains()
         handle, path = tempfile.mkstemp(dir=self.folder, prefix=".receiving-")
         file, digest = Path(path), hashlib.sha256()
         try:
@@ -80,6 +83,12 @@ class DecoderStore:
     def used(self, folder: Path) -> None:
         """Note that a decoder was asked for, so that others go first."""
         os.utime(folder)
+
+    def _drop_remains(self) -> None:
+        """Drop what a server left that was killed while it received."""
+        for path in self.folder.glob(".receiving-*"):
+            if time.time() - path.stat().st_mtime > _OLD_S:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _make_room(self, keep: Path) -> None:
         folders = [folder for folder in self.folder.iterdir() if folder.is_dir() and not folder.name.startswith(".")]

@@ -1,0 +1,103 @@
+"""Drive a real window through the death of its models' process, and take a picture of what the user is told.
+
+A narration is started, the slider is scrubbed while it speaks, the process in which the models run is killed, and the same is narrated again.
+On Linux without a display: ``xvfb-run -a -s "-screen 0 1920x1200x24" python -m tools.backend_killed [--out docs/images]``.
+"""
+
+import argparse
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from .screenshots import SIZE, wait
+
+FRAME = 120
+SCRUBBED = 40
+
+
+def main() -> None:
+    """Do it, and print what was seen."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--recording", default="sample")
+    parser.add_argument("--decoder", help="the sample's own by default")
+    options = parser.parse_args()
+    from napari_neurrator.gui import compat, mouse
+    from napari_neurrator.gui.demo import take_picture
+    from napari_neurrator.gui.launch import launch
+    from napari_neurrator.gui.workspace import Workspace
+
+    viewer = launch()
+    workspace = Workspace.of(viewer)
+    session, window = workspace.session, compat.qt_window(viewer)
+    try:
+        assert window is not None
+        window.resize(*SIZE)
+        session.live = False
+        workspace.open(options.recording, decoder=options.decoder)
+        wait(lambda: session.recording is not None and not session.job.busy, "the recording")
+        window.resize(*SIZE)
+        session.repeat = next(r for r in range(session.moments.n_repeats) if session.decoder.is_held_out(r, FRAME))
+        session.frame = FRAME
+        visual = session.recording.units["region"].str.startswith("VIS")
+        session.select(session.recording.units.index[visual][::2])
+        mouse.settle(500)
+        # The first narration loads the models.
+        workspace.narrator.narrate()
+        wait(lambda: session.result is not None and session.result.finished, "the first sentence")
+        first = session.result.text
+        print(f"narrated: {first}")
+
+        gaps = scrub(workspace, viewer, mouse)
+        print(f"slider moved {len(gaps)} times while narrating; longest step {1e3 * max(gaps):.0f} ms")
+
+        session.frame = FRAME + 30
+        mouse.settle(300)
+        process = backend_process(workspace)
+        workspace.narrator.narrate()
+        wait(lambda: session.result is not None and bool(session.result.text), "the first word")
+        os.kill(process, signal.SIGKILL)
+        wait(lambda: bool(session.error), "what the user is told")
+        print(f"told: {session.error}")
+        workspace.docks["Narrate"].light.refresh()
+        mouse.settle(1200)
+        take_picture(window, options.out / "backend_killed.png")
+
+        session.error = ""
+        workspace.narrator.narrate()
+        wait(lambda: session.result is not None and session.result.finished, "the sentence after the restart")
+        print(f"narrated again: {session.result.text}")
+        print(
+            f"the light says: {workspace.docks['Narrate'].light.text()}; {workspace.docks['Narrate'].light.toolTip()}"
+        )
+    finally:
+        workspace.close()
+        viewer.close()
+
+
+def scrub(workspace: Any, viewer: Any, mouse: Any) -> list[float]:
+    """Narrate live while the slider moves; return how long each step took, seconds."""
+    session = workspace.session
+    session.live = True
+    gaps = []
+    for step in range(SCRUBBED):
+        began = time.perf_counter()
+        viewer.dims.set_current_step(0, FRAME - SCRUBBED + step)
+        mouse.settle(20)
+        gaps.append(time.perf_counter() - began)
+    session.live = False
+    mouse.settle(500)
+    wait(lambda: not session.job.busy, "rest")
+    return gaps
+
+
+def backend_process(workspace: Any) -> int:
+    """Return the process id of the worker in which the models run."""
+    backend = workspace.link._backend
+    return int(backend.status().workers[0].pid)
+
+
+if __name__ == "__main__":
+    main()
