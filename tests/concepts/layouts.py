@@ -223,9 +223,7 @@ def prisma(folder, architecture="standard", function="relu", normaliser="layer_n
         h = z @ d["W_enc"] + d["b_enc"]
         return topk(h) if function == "topk" else relu(h)
 
-    return Written(
-        folder, encode, lambda x, f: normalise(x, normaliser)[1](f @ d["W_dec"] + d["b_dec"]), "Prisma", {}
-    )
+    return Written(folder, encode, lambda x, f: normalise(x, normaliser)[1](f @ d["W_dec"] + d["b_dec"]), "Prisma", {})
 
 
 def msae(folder, activation="TopKReLU", tied=False, normalise_input=False, cap=30.0, centred=True):
@@ -240,7 +238,11 @@ def msae(folder, activation="TopKReLU", tied=False, normalise_input=False, cap=3
     if activation == "JumpReLU":
         state["activation.log_threshold"] = (w["threshold"].abs() + 0.1).log()
     mean, scale = (w["mean"], 1.75) if centred else (torch.zeros(WIDTH), 1.0)
-    said = f"{activation}_{K}" if "TopK" in activation else f"{activation}_{FEATURES if activation == 'JumpReLU' else '03'}"
+    said = (
+        f"{activation}_{K}"
+        if "TopK" in activation
+        else f"{activation}_{FEATURES if activation == 'JumpReLU' else '03'}"
+    )
     appendix = "_UW" if activation == "TopKReLU" else ""
     path = folder / f"{FEATURES}_{WIDTH}_{said}{appendix}_{tied}_{normalise_input}_{cap}_cc3m_vit_train.pth"
     folder.mkdir(parents=True, exist_ok=True)

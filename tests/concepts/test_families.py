@@ -135,7 +135,9 @@ def test_groups_and_place_are_read(tmp_path):
     d = Dictionary(layouts.saelens(tmp_path / "a", "matryoshka_batchtopk").path).described
     assert d.group_sizes == (8, 12, 20)
     assert (d.space.model, d.space.block, d.space.where) == ("openai/clip-vit-large-patch14-336", 22, "after")
-    assert Dictionary(layouts.dictionary_learning(tmp_path / "b", "MatryoshkaBatchTopKSAE").path).described.group_sizes == (8, 12, 20)
+    assert Dictionary(
+        layouts.dictionary_learning(tmp_path / "b", "MatryoshkaBatchTopKSAE").path
+    ).described.group_sizes == (8, 12, 20)
     assert Dictionary(layouts.clip_scope(tmp_path / "c").path).described.space.block == 22
     assert Dictionary(layouts.patchsae(tmp_path / "e").path).described.space.block == -2
 

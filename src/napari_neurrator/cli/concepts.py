@@ -10,13 +10,21 @@ if TYPE_CHECKING:
     from ..profiles import Profile
 
 app = typer.Typer(
-    help="Dictionaries of concepts: look into one, train, convert and name it.", no_args_is_help=True, rich_markup_mode=None
+    help="Dictionaries of concepts: look into one, train, convert and name it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
-_DICTIONARY = Annotated[str, typer.Argument(help="Folder or file of a dictionary, or the name of a profile for its own.")]
-_PROFILE = Annotated[str, typer.Option(help="Which frozen models: a name that 'neurrator models list' prints, or a folder.")]
+_DICTIONARY = Annotated[
+    str, typer.Argument(help="Folder or file of a dictionary, or the name of a profile for its own.")
+]
+_PROFILE = Annotated[
+    str, typer.Option(help="Which frozen models: a name that 'neurrator models list' prints, or a folder.")
+]
 _SOURCE = Annotated[str, typer.Argument(help="A recording, or a movie, array or folder of pictures.")]
-_STIMULUS = Annotated[str | None, typer.Option(help="A stimulus of the recording by name, or the file with its frames.")]
+_STIMULUS = Annotated[
+    str | None, typer.Option(help="A stimulus of the recording by name, or the file with its frames.")
+]
 _FRAMES = Annotated[str | None, typer.Option(help="File or folder with the frames of the stimulus.")]
 
 
@@ -94,7 +102,9 @@ def name(
     stimulus: _STIMULUS = None,
     frames: _FRAMES = None,
     profile: _PROFILE = "tiny",
-    template: Annotated[str, typer.Option(help="What CLIP is asked, with {} where the phrase stands.")] = "a photo of {}",
+    template: Annotated[
+        str, typer.Option(help="What CLIP is asked, with {} where the phrase stands.")
+    ] = "a photo of {}",
     patches: Annotated[int, typer.Option(help="Patches a feature that are looked at.")] = 16,
     least_score: Annotated[float, typer.Option(help="Below this score a feature gets no name; 0.5 is luck.")] = 0.8,
     out: Annotated[str | None, typer.Option(help="File to write; names.json beside the dictionary by default.")] = None,
@@ -114,7 +124,9 @@ def name(
     phrases = read_vocabulary(vocabulary)
     target = Path(out).expanduser() if out else place_to_write(opened.source, opened.content_hash, "names")
     if target.exists() and not replace:
-        raise NeurratorError(f"The features are named already in {target}: give --replace to name them anew, or another file with --out.")
+        raise NeurratorError(
+            f"The features are named already in {target}: give --replace to name them anew, or another file with --out."
+        )
     show_sample_being_made(source)
     shown, _ = open_source(source, stimulus, frames)
     _note(opened.warnings)
@@ -139,7 +151,8 @@ def gallery(
     frames: _FRAMES = None,
     profile: _PROFILE = "tiny",
     features: Annotated[
-        str | None, typer.Option(help="Numbers of features, such as 3,17; by default those that are active in most frames.")
+        str | None,
+        typer.Option(help="Numbers of features, such as 3,17; by default those that are active in most frames."),
     ] = None,
     n: Annotated[int, typer.Option(help="Frames a feature, 16 at most.", min=1, max=16)] = 8,
     most: Annotated[int, typer.Option(help="Features shown where none are named.", min=1)] = 50,
@@ -216,7 +229,9 @@ def _numbers(text: str, n_features: int) -> list[int]:
     except ValueError:
         numbers = [-1]
     if not all(0 <= number < n_features for number in numbers):
-        raise NeurratorError(f"--features {text!r} is not possible: give numbers from 0 to {n_features - 1}, such as 3,17.")
+        raise NeurratorError(
+            f"--features {text!r} is not possible: give numbers from 0 to {n_features - 1}, such as 3,17."
+        )
     return numbers
 
 

@@ -1,6 +1,5 @@
 """What a dictionary is, in words."""
 
-
 from ..profiles import Profile
 from .dictionary import Dictionary
 
@@ -32,7 +31,9 @@ def account(dictionary: Dictionary, profile: Profile | None = None) -> str:
         lines.append(f"groups      {', '.join(map(str, described.group_sizes))} (nested)")
     named = [entry for entry in names.entries if entry["name"]] if names else []
     lines.append(
-        f"names       {len(named)} features named, with {len({entry['name'] for entry in named})} names" if names else "names       none: 'neurrator concepts name' gives them"
+        f"names       {len(named)} features named, with {len({entry['name'] for entry in named})} names"
+        if names
+        else "names       none: 'neurrator concepts name' gives them"
     )
     labels = dictionary.labels
     if labels.texts:
@@ -42,5 +43,3 @@ def account(dictionary: Dictionary, profile: Profile | None = None) -> str:
     lines += [f"note        {note}" for note in dictionary.warnings]
     lines.append(f"hash        {dictionary.content_hash}")
     return "\n".join(lines)
-
-

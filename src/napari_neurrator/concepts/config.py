@@ -23,6 +23,10 @@ class TrainConceptsConfig(BaseModel):
     steps: int = Field(default=5000, ge=1)
     batch: int = Field(default=2048, ge=8, description="patches a step")
     lr: float = Field(default=1e-3, gt=0)
-    held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the frames, the last ones, that is measured on")
-    dead_after: int = Field(default=200, ge=1, description="steps without activity after which a feature counts as dead")
+    held_out: float = Field(
+        default=0.1, gt=0, lt=1, description="share of the frames, the last ones, that is measured on"
+    )
+    dead_after: int = Field(
+        default=200, ge=1, description="steps without activity after which a feature counts as dead"
+    )
     seed: int = Field(default=0, ge=0)

@@ -180,7 +180,9 @@ def index_of(
     """
     said = json.dumps([list(key), n, apart, len(grids_rows)])
     file = (
-        cache_folder("concepts") / dictionary.content_hash / f"{hashlib.sha256(said.encode()).hexdigest()[:24]}.safetensors"
+        cache_folder("concepts")
+        / dictionary.content_hash
+        / f"{hashlib.sha256(said.encode()).hexdigest()[:24]}.safetensors"
     )
     try:
         kept = load_file(file)

@@ -47,7 +47,9 @@ class Labels:
             texts = {int(number): str(text) for number, text in saved["labels"].items()}
             of = str(saved.get("dictionary", ""))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise NeurratorError(f"The labels in {file} cannot be read: mend the file, or move it away to begin anew.") from error
+            raise NeurratorError(
+                f"The labels in {file} cannot be read: mend the file, or move it away to begin anew."
+            ) from error
         if dictionary and of and of != dictionary:
             raise NeurratorError(f"The labels in {file} are of another dictionary: move the file away to begin anew.")
         return cls(file, texts, dictionary or of)
@@ -84,7 +86,8 @@ class Labels:
         labels = {str(number): text for number, text in sorted(self.texts.items())}
         try:
             write_text(
-                self.file, json.dumps({"dictionary": self.dictionary, "labels": labels}, ensure_ascii=False, indent=1) + "\n"
+                self.file,
+                json.dumps({"dictionary": self.dictionary, "labels": labels}, ensure_ascii=False, indent=1) + "\n",
             )
         except OSError as error:
             raise NeurratorError(f"The labels cannot be written to {self.file}: {error.strerror or error}.") from error

@@ -39,7 +39,9 @@ class Names:
             rows = saved if isinstance(saved, list) else saved["features"]
             entries = [{**row, "name": str(row["name"]), "score": float(row["score"])} for row in rows]
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise NeurratorError(f"The names of features in {file} cannot be read: name them again, or move the file away.") from error
+            raise NeurratorError(
+                f"The names of features in {file} cannot be read: name them again, or move the file away."
+            ) from error
         if len(entries) != n_features:
             raise NeurratorError(
                 f"The names in {file} are of {len(entries)} features, and the dictionary has {n_features}: name them again, or move the file away."

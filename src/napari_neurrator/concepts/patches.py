@@ -35,9 +35,7 @@ class PatchBatches(IterableDataset):
     def __init__(self, grids: Any, rows: range, batch: int, seed: int, start: int = 0, held: int = _HELD):
         self.grids, self.rows, self.batch, self.seed, self.start = grids, rows, batch, seed, start
         piece = grids.shape[1] * grids.shape[2] * 2 * _PIECE
-        self.pieces = [
-            slice(first, min(first + _PIECE, rows.stop)) for first in range(rows.start, rows.stop, _PIECE)
-        ]
+        self.pieces = [slice(first, min(first + _PIECE, rows.stop)) for first in range(rows.start, rows.stop, _PIECE)]
         self.together = max(1, held // piece)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
@@ -70,5 +68,7 @@ class PatchBatches(IterableDataset):
     def _shuffled(self, group: np.ndarray, passes: int, number: int) -> torch.Tensor:
         read = [torch.from_numpy(np.asarray(self.grids[self.pieces[i]])).flatten(0, 1) for i in group]
         held = torch.cat(read)
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, passes, number]).generate_state(1)[0]))
+        generator = torch.Generator().manual_seed(
+            int(np.random.SeedSequence([self.seed, passes, number]).generate_state(1)[0])
+        )
         return held[torch.randperm(len(held), generator=generator)]

@@ -12,8 +12,8 @@ from .selection import BatchTopK, Selection, Threshold, TopK
 
 ActivationKind = Literal["threshold", "topk", "batch_topk", "gated"]
 
-# Numbers of one block of pre-activations: 32 MB in float32. Smaller blocks are slower, larger ones no faster.
-_BLOCK = 1 << 23
+# Numbers of one block of pre-activations: 24 MB in float32, which every chunk of features uses again.
+_BLOCK = 6 << 20
 # Rows (patches) of a block at most.
 _ROWS = 1024
 # Features of a chunk at least.
@@ -127,22 +127,25 @@ class SparseAutoencoder:
     def _encode_rows(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return how many features are active in each row, which, and how much."""
         selection = self._selection(len(x), x.device)
-        chunk = max(_LEAST, _BLOCK // max(len(x), 1))
+        chunk = min(max(_LEAST, _BLOCK // max(len(x), 1)), self.n_features)
         chunk = -(-self.n_features // -(-self.n_features // chunk))
+        gated = self.activation.kind == "gated"
+        blocks = [torch.empty(len(x) * chunk, device=x.device) for _ in range(1 + gated)]
         for first in range(0, self.n_features, chunk):
             some = slice(first, min(first + chunk, self.n_features))
-            selection.add(self._activate(x, some), first)
+            shape = (len(x), some.stop - some.start)
+            selection.add(self._activate(x, some, [b[: shape[0] * shape[1]].view(shape) for b in blocks]), first)
         return selection.finish(self.activation.relu, self.activation.cap)
 
-    def _activate(self, x: torch.Tensor, some: slice) -> torch.Tensor:
+    def _activate(self, x: torch.Tensor, some: slice, blocks: list[torch.Tensor]) -> torch.Tensor:
         how = self.activation
         if how.kind != "gated":
-            pre = torch.addmm(self.latent_bias[some], x, self.encoder[:, some])
+            pre = torch.addmm(self.latent_bias[some], x, self.encoder[:, some], out=blocks[0])
             return pre.abs_() if how.absolute else pre
-        pre = x @ self.encoder[:, some]
         assert how.gate_scale is not None
         assert how.gate_bias is not None
-        magnitude = torch.addcmul(how.gate_bias[some], pre, how.gate_scale[some])
+        pre = torch.mm(x, self.encoder[:, some], out=blocks[0])
+        magnitude = torch.addcmul(how.gate_bias[some], pre, how.gate_scale[some], out=blocks[1])
         return magnitude.mul_(pre.add_(self.latent_bias[some]) > 0)
 
     def _selection(self, rows: int, device: torch.device) -> Selection:
@@ -152,7 +155,7 @@ class SparseAutoencoder:
             return TopK(min(how.k, self.n_features), rows, device)
         if how.kind == "batch_topk":
             assert how.k is not None
-            return BatchTopK(min(how.k * rows, self.n_features * rows), rows, device)
+            return BatchTopK(min(how.k, self.n_features), rows, device)
         return Threshold(how.threshold, rows, device)
 
     @torch.inference_mode()

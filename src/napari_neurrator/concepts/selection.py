@@ -88,25 +88,31 @@ class TopK(Selection):
 
 
 class BatchTopK(Selection):
-    """The `total` largest of all rows together."""
+    """The `k` × rows largest of all rows together."""
 
-    def __init__(self, total: int, rows: int, device: torch.device):
-        self.total, self.n_rows = total, rows
+    def __init__(self, k: int, rows: int, device: torch.device):
+        self.k, self.n_rows = k, rows
+        self.rows, self.features = (torch.empty(0, dtype=torch.int64, device=device) for _ in range(2))
         self.values = torch.empty(0, device=device)
-        self.places = torch.empty(0, dtype=torch.int64, device=device)
-        self.stride = 1 << 32
 
     def add(self, chunk: torch.Tensor, first: int) -> None:
         """Let a chunk compete with the best so far."""
-        top = chunk.flatten().topk(min(self.total, chunk.numel()), sorted=False)
-        row, column = top.indices // chunk.shape[1], top.indices % chunk.shape[1]
-        values = torch.cat([self.values, top.values])
-        places = torch.cat([self.places, row * self.stride + column + first])
-        if len(values) > self.total:
-            best = values.topk(self.total, sorted=False)
-            values, places = best.values, places[best.indices]
-        self.values, self.places = values, places
+        total = self.k * self.n_rows
+        if len(self.values) >= total:
+            competes = chunk > self.values.min()
+        elif chunk.shape[1] > self.k:
+            # The k largest of each row are as many as are kept, so what is kept cannot lie below the smallest of these.
+            competes = chunk >= chunk.topk(self.k, dim=1, sorted=False).values.min()
+        else:
+            competes = torch.ones_like(chunk, dtype=torch.bool)
+        rows, columns = competes.nonzero(as_tuple=True)
+        values = torch.cat([self.values, chunk[rows, columns]])
+        rows, features = torch.cat([self.rows, rows]), torch.cat([self.features, columns + first])
+        if len(values) > total:
+            best = values.topk(total, sorted=False)
+            values, rows, features = best.values, rows[best.indices], features[best.indices]
+        self.values, self.rows, self.features = values, rows, features
 
     def candidates(self) -> Selected:
         """Return the best of all."""
-        return self.places // self.stride, self.places % self.stride, self.values
+        return self.rows, self.features, self.values

@@ -56,7 +56,9 @@ def contact_sheet(
             for frame, patch, value in looks
         )
         name = html.escape(entry["name"] or "no name")
-        rows.append(f"<h2>{name} <small>feature {feature}, score {entry['score']:.2f}</small></h2>{pictures or '<p>active nowhere</p>'}")
+        rows.append(
+            f"<h2>{name} <small>feature {feature}, score {entry['score']:.2f}</small></h2>{pictures or '<p>active nowhere</p>'}"
+        )
     title = f"What drives the features of {html.escape(dictionary.source.name)} in {html.escape(str(stimulus.name))}"
     note = "The frame marks the patch. A name is what CLIP finds most alike in these pictures; it is a guess, and the pictures are the evidence."
     page = f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{note}</p>{''.join(rows)}\n"

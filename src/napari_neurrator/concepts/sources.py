@@ -32,7 +32,9 @@ def open_source(source: str, stimulus: str | None, frames: str | None = None) ->
     if stimulus is not None:
         return open_stimulus(open_recording(source), stimulus, frames=frames)
     if frames is not None:
-        raise NeurratorError("--frames needs --stimulus: name the stimulus whose frames these are, or give the frames in the place of the recording.")
+        raise NeurratorError(
+            "--frames needs --stimulus: name the stimulus whose frames these are, or give the frames in the place of the recording."
+        )
     path = Path(source).expanduser()
     if source == "sample" or path.suffix.lower() in (".nwb", ".hdf5nwb"):
         raise NeurratorError(f"{source} is a recording: name the stimulus whose frames are meant with --stimulus.")

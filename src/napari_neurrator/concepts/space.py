@@ -9,7 +9,18 @@ from ..profiles import Profile
 from ..vision.fingerprint import weights_fingerprint
 from .formats import Description
 
-_SIZES = {"s": "s", "small": "s", "b": "b", "base": "b", "l": "l", "large": "l", "h": "h", "huge": "h", "g": "g", "giant": "g"}
+_SIZES = {
+    "s": "s",
+    "small": "s",
+    "b": "b",
+    "base": "b",
+    "l": "l",
+    "large": "l",
+    "h": "h",
+    "huge": "h",
+    "g": "g",
+    "giant": "g",
+}
 _HF = re.compile(r"clip-vit-(small|base|large|huge|giant|[sblhg])-?(?:patch)?-?(\d+)(?:-(\d{3}))?(?=$|-)")
 _OPEN = re.compile(r"vit-?(s|b|l|h|g)[-/_](\d+)(?:[-@_](\d{3}))?(?:px)?(?:-quickgelu)?(?=$|-)")
 
@@ -41,18 +52,26 @@ def check_space(described: Description, source: str, profile: Profile) -> list[s
     width = config.get("hidden_size")
     if isinstance(width, int) and width != described.sae.width:
         raise _another(
-            source, f"it reads vectors of {described.sae.width} numbers", f"patches of the profile {profile.name!r} have {width}"
+            source,
+            f"it reads vectors of {described.sae.width} numbers",
+            f"patches of the profile {profile.name!r} have {width}",
         )
     if space.fingerprint is not None:
         present = weights_fingerprint(profile, vision.model)
         if profile.path_of(vision.model) is not None and present != space.fingerprint:
             raise _another(
-                source, "it was trained on other weights of the vision model", f"the profile {profile.name!r} has its own"
+                source,
+                "it was trained on other weights of the vision model",
+                f"the profile {profile.name!r} has its own",
             )
     notes = []
-    same = True if space.fingerprint is not None or space.model == profile.name else same_model(space.model, vision.model)
+    same = (
+        True if space.fingerprint is not None or space.model == profile.name else same_model(space.model, vision.model)
+    )
     if same is False:
-        raise _another(source, f"it was trained on {space.model!r}", f"the profile {profile.name!r} looks through {vision.model!r}")
+        raise _another(
+            source, f"it was trained on {space.model!r}", f"the profile {profile.name!r} looks through {vision.model!r}"
+        )
     if same is None:
         notes.append(
             f"it does not say which vision model it was trained on: whether that is {vision.model!r} cannot be checked"
@@ -68,7 +87,9 @@ def _check_layer(described: Description, source: str, profile: Profile, blocks: 
     space, layer = described.space, profile.vision.layer
     if space.where == "elsewhere":
         raise _another(
-            source, f"it was trained inside a block, at {space.hook!r}", f"the profile {profile.name!r} reads what leaves one"
+            source,
+            f"it was trained inside a block, at {space.hook!r}",
+            f"the profile {profile.name!r} reads what leaves one",
         )
     if space.block is None:
         return ["it does not say which layer it was trained on: whether that is the profile's cannot be checked"]
@@ -109,7 +130,11 @@ def same_model(one: str | None, other: str) -> bool | None:
         if shape_a != shape_b:
             return False
         # The same shape, trained by others, is another space.
-        return owner_a == owner_b if owner_a and owner_b else (True if a.rsplit("/", 1)[-1] == b.rsplit("/", 1)[-1] else None)
+        return (
+            owner_a == owner_b
+            if owner_a and owner_b
+            else (True if a.rsplit("/", 1)[-1] == b.rsplit("/", 1)[-1] else None)
+        )
     if a.rsplit("/", 1)[-1] == b.rsplit("/", 1)[-1]:
         return True
     # Two ids of a hub, or one and a CLIP's name: these are telling. A folder's or a nickname ("clip") is not.

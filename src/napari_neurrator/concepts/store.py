@@ -86,7 +86,11 @@ def as_saelens(described: Description) -> tuple[dict[str, Any], dict[str, torch.
     sae, how, notes = described.sae, described.sae.activation, []
     if how.cap is not None or how.absolute or how.kind == "batch_topk":
         what = (
-            "a cap on activations" if how.cap is not None else "absolute activations" if how.absolute else "batch top-k without a threshold"
+            "a cap on activations"
+            if how.cap is not None
+            else "absolute activations"
+            if how.absolute
+            else "batch top-k without a threshold"
         )
         raise NeurratorError(
             f"A dictionary with {what} cannot be saved in SAELens' format, which has no such thing: use its own file, which is read as it is."

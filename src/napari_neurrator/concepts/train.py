@@ -94,7 +94,9 @@ def train_dictionary(
     profile = load_profile(config.profile)
     stimulus, _ = open_source(config.source, config.stimulus, config.frames)
     if stimulus.n_frames < 2:
-        raise NeurratorError(f"{stimulus.name!r} has one frame: a dictionary needs frames to learn from, and others to be measured on.")
+        raise NeurratorError(
+            f"{stimulus.name!r} has one frame: a dictionary needs frames to learn from, and others to be measured on."
+        )
     frames = np.arange(stimulus.n_frames)
     grids = patch_grids(stimulus, frames, profile, on_progress)
     held_out = min(max(1, round(config.held_out * len(frames))), len(frames) - 1)
@@ -149,14 +151,18 @@ def fit_dictionary(
     if config.k > n_features:
         raise NeurratorError(f"--k {config.k} is not possible: the dictionary has {n_features} features.")
     said = json.dumps([config.model_dump(exclude={"source", "frames"}), key, list(grids.shape), rows.start, rows.stop])
-    keeper = _Keeper(checkpoint, hashlib.sha256(said.encode()).hexdigest(), config.steps, on_progress or (lambda *_: None))
+    keeper = _Keeper(
+        checkpoint, hashlib.sha256(said.encode()).hexdigest(), config.steps, on_progress or (lambda *_: None)
+    )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         sample = next(iter(PatchBatches(grids, rows, 65_536, config.seed)))
         centre = sample.mean(0)
         scale = float((sample - centre).norm(dim=1).mean())
         if not np.isfinite(scale) or scale == 0:
-            raise NeurratorError("The patches of these frames are all the same (or not numbers): there is nothing to learn from them.")
+            raise NeurratorError(
+                "The patches of these frames are all the same (or not numbers): there is nothing to learn from them."
+            )
         groups = nested(config.groups, n_features) if config.architecture == "matryoshka" else ()
         learner = SparseLearner(
             width, n_features, config.k, centre, scale, config.steps, config.lr, config.dead_after, groups
@@ -202,10 +208,14 @@ class _Keeper(L.Callback):
                 raise NeurratorError(
                     f"{self.path} keeps a training on other frames or with other options: remove it to train anew, or give another --out."
                 )
-            learner.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("learner.")})
+            learner.load_state_dict(
+                {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("learner.")}
+            )
             learner.done = int(kept["steps"])
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise NeurratorError(f"The checkpoint {self.path} is damaged: remove it to train from the beginning.") from error
+            raise NeurratorError(
+                f"The checkpoint {self.path} is damaged: remove it to train from the beginning."
+            ) from error
         self.optimizer = {name[10:]: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:

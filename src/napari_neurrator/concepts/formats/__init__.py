@@ -71,4 +71,6 @@ def _weights_in(folder: Path) -> Path:
             f"There is no dictionary in {folder}: it needs cfg.json and {_SAELENS} as SAELens writes them, or a file of weights (.pt, .pth, .safetensors)."
         )
     listed = ", ".join(file.name for file in found[:5]) + (", …" if len(found) > 5 else "")
-    raise NeurratorError(f"The folder {folder} holds {len(found)} files of weights ({listed}): give the one that is meant.")
+    raise NeurratorError(
+        f"The folder {folder} holds {len(found)} files of weights ({listed}): give the one that is meant."
+    )

@@ -174,7 +174,9 @@ def assembled(
     for name, part in parts.items():
         # The sum is not finite if a number is not: one pass, and no table of flags.
         if part is not None and not bool(part.sum(dtype=torch.float64).isfinite()):
-            raise NeurratorError(f"The dictionary {weights.source} is damaged: its {name} holds values that are not finite numbers.")
+            raise NeurratorError(
+                f"The dictionary {weights.source} is damaged: its {name} holds values that are not finite numbers."
+            )
     return SparseAutoencoder(encoder, decoder, latent_bias, input_bias, output_bias, activation, normaliser)
 
 

@@ -43,7 +43,13 @@ def describe(config: dict[str, Any], tensors: dict[str, Any], source: str) -> De
         # AutoEncoderNew: nothing is subtracted before.
         name = "standard"
         sae = assembled(
-            weights, encoder, decoder, weights.vector(latent, n), None, weights.vector("decoder.bias", width), Activation("threshold")
+            weights,
+            encoder,
+            decoder,
+            weights.vector(latent, n),
+            None,
+            weights.vector("decoder.bias", width),
+            Activation("threshold"),
         )
     elif "bias" in weights:
         name, bias = "standard", weights.vector("bias", width)
@@ -80,7 +86,9 @@ def _by_k(weights: Weights, kind: str, n: int, notes: list[str]) -> tuple[str, A
             f"its file has no config.json: it is taken for batch top-k, with the threshold {threshold:.3g} that it holds; if it is plain top-k, put its config.json beside it"
         )
     elif threshold < 0:
-        notes.append("its threshold was never set in training: every positive feature is active, as in dictionary_learning itself")
+        notes.append(
+            "its threshold was never set in training: every positive feature is active, as in dictionary_learning itself"
+        )
     name = "matryoshka_batchtopk" if "group_sizes" in weights else "batchtopk"
     return name, thresholds(weights, torch.full((n,), threshold))
 

@@ -21,7 +21,9 @@ _HOW_TO_CONVERT = (
 
 def pickled(path: Path, why: str) -> NeurratorError:
     """Say that a file is refused because opening it would run code of whoever wrote it."""
-    return NeurratorError(f"The dictionary {path} holds {why}, which could run any program when opened: {_HOW_TO_CONVERT}.")
+    return NeurratorError(
+        f"The dictionary {path} holds {why}, which could run any program when opened: {_HOW_TO_CONVERT}."
+    )
 
 
 def read_weights(path: Path) -> Any:
@@ -52,9 +54,13 @@ def read_weights(path: Path) -> Any:
         if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
             if mapped or magic[:1] == b"\x80":
                 raise pickled(path, "pickled objects beside its weights") from error
-        raise NeurratorError(f"The dictionary {path} is damaged or not a file of weights ({_first(error)}): fetch it again.") from error
+        raise NeurratorError(
+            f"The dictionary {path} is damaged or not a file of weights ({_first(error)}): fetch it again."
+        ) from error
     except Exception as error:
-        raise NeurratorError(f"The dictionary {path} is damaged or not a file of weights ({_first(error)}): fetch it again.") from error
+        raise NeurratorError(
+            f"The dictionary {path} is damaged or not a file of weights ({_first(error)}): fetch it again."
+        ) from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -70,7 +76,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise NeurratorError(f"The settings of the dictionary, {path}, cannot be read ({_first(error)}): fetch the file again.") from error
+        raise NeurratorError(
+            f"The settings of the dictionary, {path}, cannot be read ({_first(error)}): fetch the file again."
+        ) from error
     if not isinstance(config, dict):
         raise NeurratorError(f"The settings of the dictionary, {path}, are not a JSON object: fetch the file again.")
     return config
@@ -80,5 +88,3 @@ def _first(error: BaseException) -> str:
     """Return the first line of what an error says, without its path and not too long."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return line[:120].rstrip(".")
-
-

@@ -24,12 +24,16 @@ def describe(saved: dict[str, Any], source: str) -> Description:
     weights = Weights(saved["state_dict"], source)
     config = next((saved[key] for key in ("cfg", "config") if isinstance(saved.get(key), dict)), {})
     if config.get("gated_sae"):
-        raise NeurratorError(f"The dictionary {source} is a gated one of PatchSAE's: only those without gates are read.")
+        raise NeurratorError(
+            f"The dictionary {source} is a gated one of PatchSAE's: only those without gates are read."
+        )
     encoder, decoder = weights.matrix("W_enc"), weights.matrix("W_dec")
     width, n = encoder.shape
     bias = weights.vector("b_dec", width)
     sae = assembled(weights, encoder, decoder, weights.vector("b_enc", n), bias, bias, Activation("threshold"))
     model, module = config.get("model_name"), config.get("module_name")
     block, where = place_of(module if isinstance(module, str) else None, config.get("block_layer"))
-    space = Space(model if isinstance(model, str) and model else None, block, where, module if isinstance(module, str) else None)
+    space = Space(
+        model if isinstance(model, str) and model else None, block, where, module if isinstance(module, str) else None
+    )
     return Description("PatchSAE", "standard", sae, space, config=config)

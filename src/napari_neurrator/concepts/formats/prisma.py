@@ -11,7 +11,9 @@ from .saelens import place_of
 
 def recognised(config: dict[str, Any]) -> bool:
     """Tell by its settings whether this is Prisma's."""
-    return "trainer" not in config and any(key in config for key in ("activation_fn_str", "hook_point_layer", "architecture"))
+    return "trainer" not in config and any(
+        key in config for key in ("activation_fn_str", "hook_point_layer", "architecture")
+    )
 
 
 def describe(config: dict[str, Any], saved: dict[str, Any], source: str) -> Description:
@@ -25,7 +27,9 @@ def describe(config: dict[str, Any], saved: dict[str, Any], source: str) -> Desc
     tensors = saved["state_dict"] if isinstance(saved.get("state_dict"), dict) else saved
     weights, notes = Weights(tensors, source), []
     if config.get("is_transcoder"):
-        raise NeurratorError(f"The dictionary {source} is a transcoder: it does not rebuild what it reads, so it is none.")
+        raise NeurratorError(
+            f"The dictionary {source} is a transcoder: it does not rebuild what it reads, so it is none."
+        )
     architecture = config.get("architecture", "gated" if "b_gate" in weights else "standard")
     function = config.get("activation_fn_str", "relu")
     kind = config.get("normalize_activations") or "none"

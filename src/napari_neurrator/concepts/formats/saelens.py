@@ -12,7 +12,11 @@ from .description import Description, Space, Weights, assembled, thresholds
 
 READ = ("standard", "topk", "jumprelu", "gated", "batchtopk", "matryoshka_batchtopk")
 # How versions before 6, and people, call the same.
-_ALSO = {"matryoshka": "matryoshka_batchtopk", "batch_topk": "batchtopk", "matryoshka_batch_topk": "matryoshka_batchtopk"}
+_ALSO = {
+    "matryoshka": "matryoshka_batchtopk",
+    "batch_topk": "batchtopk",
+    "matryoshka_batch_topk": "matryoshka_batchtopk",
+}
 
 
 def describe(config: dict[str, Any], tensors: dict[str, Any], source: str) -> Description:
@@ -37,7 +41,9 @@ def describe(config: dict[str, Any], tensors: dict[str, Any], source: str) -> De
             f"The dictionary {source} is a {architecture!r} one: of SAELens' architectures {', '.join(READ)} are read."
         )
     if function not in ("relu", "topk"):
-        raise NeurratorError(f"The dictionary {source} has the activation {function!r}: of SAELens' relu and topk are read.")
+        raise NeurratorError(
+            f"The dictionary {source} has the activation {function!r}: of SAELens' relu and topk are read."
+        )
     encoder, decoder = weights.matrix("W_enc"), weights.matrix("W_dec")
     width, n = encoder.shape
     for key, size in (("d_in", width), ("d_sae", n)):
@@ -46,7 +52,11 @@ def describe(config: dict[str, Any], tensors: dict[str, Any], source: str) -> De
                 f"The dictionary {source} is damaged: its settings say {key} = {config[key]}, and its weights are of {size}."
             )
     b_dec = weights.vector("b_dec", width)
-    if bool(config.get("rescale_acts_by_decoder_norm")) and architecture in ("topk", "batchtopk", "matryoshka_batchtopk"):
+    if bool(config.get("rescale_acts_by_decoder_norm")) and architecture in (
+        "topk",
+        "batchtopk",
+        "matryoshka_batchtopk",
+    ):
         # SAELens multiplies activations with the decoder's norms and divides when decoding: the same from weights that do.
         norm = decoder.norm(dim=1)
         encoder, decoder = encoder * norm, decoder / torch.where(norm > 0, norm, 1.0)[:, None]
