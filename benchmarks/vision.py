@@ -6,6 +6,7 @@ the kill is tried with a small tower on all 900; ``--full`` does it with the lar
 
 import argparse
 import json
+import math
 import os
 import signal
 import statistics
@@ -28,11 +29,11 @@ LARGE = {
     "patch_size": 14,
 }
 SMALL = {
-    "hidden_size": 192,
-    "intermediate_size": 768,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 3,
-    "image_size": 336,
+    "hidden_size": 1024,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 8,
+    "image_size": 112,
     "patch_size": 14,
 }
 PROFILE = """name = "benchmark"
@@ -99,7 +100,7 @@ def resumed(profile: Path, movie: Path) -> tuple[int, int]:
     lines = (made / "finished.jsonl").read_bytes().splitlines()
     chunk = json.loads((made / "grids.zarr" / ".zarray").read_text())["chunks"][0]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return len(lines), round(int(out.split("frames ")[-1]) / chunk)
+    return len(lines), math.ceil(int(out.split("frames ")[-1]) / chunk)
 
 
 def one_frame(profile: Path, frames: np.ndarray) -> tuple[float, float, str]:
@@ -185,7 +186,7 @@ def main() -> None:
             f"| chunks finished before kill -9 / worked out by the next run, of a movie of {FRAMES} frames | {before} / {after} |",
             flush=True,
         )
-        each, prepared, where = one_frame(large, np.repeat(movie[:4, :, :, None], 3, axis=3))
+        each, prepared, where = one_frame(large, np.repeat(movie[:2, :, :, None], 3, axis=3))
         print(f"| one frame through ViT-L/14-336 to its penultimate layer, float32, {where} | {each:.3f} s |")
         print(f"| of it preparing the frame | {prepared * 1e3:.1f} ms |", flush=True)
         for patches, width, n in ((576, 1024, 200), (144, 160, 900)):

@@ -363,6 +363,16 @@ def test_nothing_is_loaded_where_all_is_there(folder, movie, small, monkeypatch)
     patch_grids(stimulus, np.arange(N), small)
 
 
+def test_grids_of_zeros_are_written_too(tmp_path):
+    from napari_neurrator.vision.grid_store import GridStore
+
+    store = GridStore(tmp_path / "zeros", (3, 9, 8), {})
+    with store.filling():
+        store.write(0, np.zeros((3, 9, 8), dtype=np.float16))
+    assert store.unfinished(np.array([0])) == []
+    assert not store.table(np.arange(3))[:].any()
+
+
 def test_memory_of_a_long_table_stays_small(folder, tmp_path):
     """Reading rows holds those rows, not the table."""
     from napari_neurrator.vision.grid_store import GridStore

@@ -332,8 +332,8 @@ def _open_clip_files(profile: Profile, part: PartAccount) -> WeightFiles | None:
 
 
 def _absent(profile: Profile, part: PartAccount, model: str) -> None:
-    spec = {"vision": profile.vision, "language": profile.language}.get(part.part)
-    part.download_gb = spec.download_gb if spec is not None else None
+    sizes = {"vision": profile.vision.download_gb, "language": profile.language.download_gb}
+    part.download_gb = sizes.get(part.part)
     if is_hub_id(model):
         part.command = profile.download_command(model)
         size = f" (about {part.download_gb:.1f} GB)" if part.download_gb else ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from ..profiles import Profile, layer_number
@@ -51,16 +52,19 @@ def _add(digest: "hashlib._Hash", profile: Profile, source: str) -> None:
         return
     for file in files:
         digest.update(file.name.encode())
-        _add_content(digest, file)
+        stat = file.stat()
+        digest.update(_content(file, stat.st_size, stat.st_mtime_ns))
 
 
-def _add_content(digest: "hashlib._Hash", file: Path) -> None:
-    size = file.stat().st_size
-    digest.update(str(size).encode())
+@lru_cache(maxsize=256)
+def _content(file: Path, size: int, mtime_ns: int) -> bytes:
+    """Return the hash of a file's content; of one that was not changed since it is known."""
+    digest = hashlib.sha256(str(size).encode())
     with file.open("rb") as stream:
         if size <= _WHOLE:
             digest.update(stream.read())
-            return
-        for number in range(_BLOCKS):
-            stream.seek(number * (size - _BLOCK) // (_BLOCKS - 1))
-            digest.update(stream.read(_BLOCK))
+        else:
+            for number in range(_BLOCKS):
+                stream.seek(number * (size - _BLOCK) // (_BLOCKS - 1))
+                digest.update(stream.read(_BLOCK))
+    return digest.digest()

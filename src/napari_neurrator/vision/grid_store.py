@@ -74,8 +74,9 @@ class GridStore:
 
         frames = self.frames_of(chunk)
         with self._room():
-            array = zarr.open_array(str(self.array), mode="r+")
-            array[frames[0] : frames[-1] + 1] = np.ascontiguousarray(grids, dtype=np.float16)
+            with _empty_chunks_too():
+                array = zarr.open_array(str(self.array), mode="r+")
+                array[frames[0] : frames[-1] + 1] = np.ascontiguousarray(grids, dtype=np.float16)
             file = self._file(chunk)
             line = {"chunk": chunk, **_stamp(file), "crc32": zlib.crc32(file.read_bytes())}
             self._append(line)
@@ -193,18 +194,24 @@ class GridStore:
         """Write the array's description, beside the chunks that may be there already."""
         import zarr
 
-        version3 = int(zarr.__version__.split(".")[0]) >= 3
-        new: dict[str, Any] = (
-            {"zarr_format": 2, "config": {"write_empty_chunks": True}} if version3 else {"write_empty_chunks": True}
-        )
+        version = {"zarr_format": 2} if int(zarr.__version__.split(".")[0]) >= 3 else {}
         self.array.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as made:
             array = zarr.open_array(
-                made, mode="w", shape=self.shape, chunks=(self.chunk, *self.shape[1:]), dtype="<f2", compressor=None, fill_value=0, **new
+                made, mode="w", shape=self.shape, chunks=(self.chunk, *self.shape[1:]), dtype="<f2", compressor=None, fill_value=0, **version
             )  # fmt: skip
             array.attrs.update(self.about)
             for name in (".zattrs", ".zarray"):
                 os.replace(Path(made) / name, self.array / name)
+
+
+def _empty_chunks_too() -> contextlib.AbstractContextManager[Any]:
+    """Let Zarr 3 write chunks of nothing but zeros too, as Zarr 2 does by itself."""
+    import zarr
+
+    if int(zarr.__version__.split(".")[0]) < 3:
+        return contextlib.nullcontext()
+    return zarr.config.set({"array.write_empty_chunks": True})
 
 
 def _stamp(file: Path) -> dict[str, int]:
