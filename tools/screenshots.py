@@ -55,6 +55,28 @@ def narrate(workspace: Any, window: Any, frame: int, units: Sequence[Any], out: 
     take_picture(window, out)
 
 
+def concepts(workspace: Any, window: Any, out: Path) -> None:
+    """Take a picture of the first concept of what was narrated last: on the frame, under the slider, and in the gallery."""
+    from napari_neurrator.gui import mouse
+    from napari_neurrator.gui.demo import take_picture
+
+    session = workspace.session
+    name = session.result.concepts[0].name
+    dock = workspace.docks["Concepts"]
+    dock.bars[name].click()
+    wait(lambda: session.course is not None and session.course.n_known == session.course.n_wanted, "the course")
+    wait(
+        lambda: session.ceiling.n_known == session.ceiling.n_wanted or bool(session.ceiling.problem), "the true frames"
+    )
+    dock.rows[name].gallery_wanted.emit()
+    wait(lambda: session.gallery is not None and session.gallery.finished, "the gallery")
+    panel = workspace.docks["Gallery"]
+    wait(lambda: panel.n_made == len(session.gallery.pictures), "the pictures")
+    mouse.settle(800)
+    take_picture(window, out)
+    session.shown = None
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,6 +129,8 @@ def main() -> None:
         visual, blind = recording.units["region"].str.startswith("VIS"), recording.units["region"] == "CA1"
         show = partial(narrate, workspace, window, NARRATED)
         show(recording.units.index[visual][::6], out / "evidence_good.png")
+        concepts(workspace, window, out / "concept_gallery.png")
+        compat.dock_of(workspace.docks["Narrate"]).raise_()
         show(recording.units.index[blind], out / "evidence_greyed.png")
     finally:
         workspace.close()

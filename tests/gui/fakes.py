@@ -239,7 +239,6 @@ class FakeBackend:
         )
         on_event(p.Done(job_id=job))
 
-
     def _course(self, request, on_event):
         """Concept i at the moment whose windows hold n spikes: n + i; of frame f: f / 10 + i."""
         job = request.job_id

@@ -11,6 +11,7 @@ import torch
 from ..concepts.dictionary import Dictionary
 from ..concepts.gallery import apart_in, grids_key, index_of
 from ..concepts.labels import Labels
+from ..concepts.naming import METHOD
 from ..concepts.ranking import UsualActivation, concept_totals
 from ..decoding.interface import SubsetDecoder
 from ..errors import NeurratorError, Stopped
@@ -222,7 +223,9 @@ def naming_words(dictionary: Dictionary) -> str:
     names = dictionary.given_names
     if names is None:
         return ""
-    return str(names.about.get("method") or "named when the dictionary was made")
+    method = str(names.about.get("method") or "named when the dictionary was made")
+    # Ours takes a paragraph, which is for the file; a score means something only with its scale.
+    return "named by CLIP text against its strongest patches (0.5 is luck, 1 the best)" if method == METHOD else method
 
 
 def given_name(dictionary: Dictionary, feature: int) -> tuple[str, float | None]:

@@ -2,7 +2,7 @@
 
 from .client import HttpBackend, OnEvent
 from .process import ProcessBackend
-from .protocol import BackendStatus, FitRequest, NarrationRequest
+from .protocol import BackendStatus, NarrationRequest, Request
 
 
 class ElsewhereBackend:
@@ -22,7 +22,7 @@ class ElsewhereBackend:
         """Let the server load its models; NeurratorError where it cannot be reached."""
         self._server.prepare()
 
-    def submit(self, request: NarrationRequest | FitRequest, on_event: OnEvent) -> None:
+    def submit(self, request: Request, on_event: OnEvent) -> None:
         """Queue `request` where it can be done."""
         if isinstance(request, NarrationRequest):
             self._server.submit(request, on_event)

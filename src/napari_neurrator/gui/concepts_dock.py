@@ -1,5 +1,6 @@
 """The Concepts dock: what the decoded grid holds, ranked; click one to see where."""
 
+import html
 from functools import partial
 from typing import Any
 
@@ -152,7 +153,7 @@ class ConceptsDock(parts.Listener):
         self.click(entry)
 
     def _on_gallery(self, entry: Shown) -> None:
-        self.workspace.gallery.show(str(entry))
+        self.workspace.show_gallery(str(entry))
 
     def _on_renamed(self, entry: Shown, label: str) -> None:
         self.workspace.labels.rename(str(entry), self.rows[entry].original, label)
@@ -165,7 +166,8 @@ class ConceptsDock(parts.Listener):
             score = "" if concept.score is None else f"; score {concept.score:.2f}"
             lines.append(f"{result.naming[:1].upper()}{result.naming[1:]}{score}.")
         lines.append(f"Strongest here: feature {concept.feature} of the dictionary.")
-        return "\n".join(lines)
+        # as rich text, long lines are wrapped
+        return "<br>".join(html.escape(line, quote=False) for line in lines)
 
     def _show_shown(self) -> None:
         session = self.session

@@ -31,7 +31,6 @@ class Pictures(QListWidget):
         self.setViewMode(QListView.ViewMode.IconMode)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setMovement(QListView.Movement.Static)
-        self.setUniformItemSizes(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -46,8 +45,19 @@ class Pictures(QListWidget):
         wide = max(60, room // columns - SPACING)
         size = QSize(wide, round(wide * self.aspect))
         text = 2 * self.fontMetrics().lineSpacing() + 8
+        grid = QSize(room // columns, size.height() + text + SPACING)
+        if grid == self.gridSize() and size == self.iconSize():
+            return
         self.setIconSize(size)
-        self.setGridSize(QSize(room // columns, size.height() + text + SPACING))
+        self.setGridSize(grid)
+        self.size_items()
+
+    def size_items(self) -> None:
+        """Give every picture its cell: left to itself, Qt keeps the size that it had without its icon."""
+        for place in range(self.count()):
+            item = self.item(place)
+            assert item is not None
+            item.setSizeHint(self.gridSize() - QSize(2, 2))
 
     def resizeEvent(self, event: Any) -> None:
         """Fill the rows anew."""
@@ -64,6 +74,8 @@ class GalleryPanel(parts.Listener):
         workspace.when_closed(self._background.close)
         self._made_of: Any = None
         self._shown: tuple[GalleryPicture, ...] = ()
+        self.n_made = 0
+        """Pictures that look as they should by now."""
         self.setMinimumSize(200, 160)
         layout = parts.column(self)
         self.title = parts.text(bold=True)
@@ -123,13 +135,21 @@ class GalleryPanel(parts.Listener):
     def _fill(self, pictures: tuple[GalleryPicture, ...]) -> None:
         self.pictures.clear()
         stimulus = self.session.stimulus
+        if stimulus is not None and pictures:
+            height, width = stimulus.frame(0).shape[:2]
+            self.pictures.aspect = height / width
+            self.pictures.fit()
+        # until a picture is made, its place is kept
+        blank = QPixmap(WIDTH, round(WIDTH * self.pictures.aspect))
+        blank.fill(QColor(128, 128, 128, 40))
         rate = None if stimulus is None else stimulus.frame_rate_hz
         for picture in pictures:
             words = f"frame {picture.frame + 1}" + (f" · {picture.frame / rate:.1f} s" if rate else "")
-            item = QListWidgetItem(f"{words}\nactivation {picture.value:.2f}")
+            item = QListWidgetItem(QIcon(blank), f"{words}\nactivation {picture.value:.2f}")
             item.setData(Qt.ItemDataRole.UserRole, picture.frame)
             item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter)
             self.pictures.addItem(item)
+        self.pictures.size_items()
         self._made_of = None
 
     # -- pictures --------------------------------------------------------------------------------------------------------------------
@@ -141,15 +161,12 @@ class GalleryPanel(parts.Listener):
         made_of = (pictures, session.interpolation, session.heat_colours, session.opacity, session.geometry)
         if self._made_of is not None and all(a is b or a == b for a, b in zip(made_of, self._made_of, strict=True)):
             return
-        self._made_of = made_of
+        self._made_of, self.n_made = made_of, 0
         top = max(float(picture.heatmap.max()) for picture in pictures)
         colours = np.asarray(styles.heat_colormap(session.heat_colours).map(np.linspace(0, 1, 64)))
         faint = colours.copy()
         faint[:, 3] *= session.opacity
         self.scale.set(faint, ((0.0, "0"), (0.5, f"{top / 2:.2g}"), (1.0, f"{top:.2g} activation")))
-        height, width = session.stimulus.frame(0).shape[:2]
-        self.pictures.aspect = height / width
-        self.pictures.fit()
         for place, picture in enumerate(pictures):
             make = partial(
                 _make, session.stimulus, picture, top, session.geometry, colours, session.interpolation, session.opacity
@@ -164,6 +181,7 @@ class GalleryPanel(parts.Listener):
         item = self.pictures.item(place)
         if image is not None and made_of is self._made_of and item is not None:
             item.setIcon(QIcon(QPixmap.fromImage(image)))
+            self.n_made += 1
 
     # -- going there -----------------------------------------------------------------------------------------------------------------
     def _go(self, item: QListWidgetItem) -> None:
@@ -204,18 +222,18 @@ def _make(
 
 
 def show_gallery(workspace: Workspace) -> None:
-    """Bring the gallery to the front, beside Narrate where that is; made on first use."""
+    """Bring the panel to the front, beside Narrate where that is; made on first use."""
     viewer = workspace.viewer
     window = None if viewer is None else compat.qt_window(viewer)
     if window is None:
         return
     panel = workspace.docks.get("Gallery")
-    holder = None if panel is None else compat.dock_of(panel)
-    if holder is None:
-        if panel is not None:
-            panel.let_go()
+    if panel is None:
         panel = workspace.docks["Gallery"] = GalleryPanel(workspace)
         workspace.when_closed(panel.let_go)
+    holder = compat.dock_of(panel)
+    if holder is None:
+        # for the first time, or again after the user closed the dock around it
         viewer.window.add_dock_widget(panel, name="Gallery", area="right")
         holder = compat.dock_of(panel)
         assert holder is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QFocusEvent, QLinearGradient, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import (
     QAbstractButton,
     QFrame,
@@ -187,6 +187,13 @@ class Bar(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
+        self._by_key = False
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Mark the row where the keyboard led to it; after a click it is plain where one is."""
+        keys = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.OtherFocusReason)
+        self._by_key = event is not None and event.reason() in keys
+        super().focusInEvent(event)
 
     def sizeHint(self) -> QSize:
         """Room for the name at a usual font."""
@@ -218,7 +225,7 @@ class Bar(QAbstractButton):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(self.colour), 1.6))
             painter.drawRoundedRect(whole, 3, 3)
-        if self.hasFocus():
+        if self.hasFocus() and self._by_key:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(ACCENT), 1, Qt.PenStyle.DashLine))
             painter.drawRoundedRect(whole, 3, 3)

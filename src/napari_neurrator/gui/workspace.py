@@ -22,7 +22,7 @@ from .lasso import LassoTool
 from .layers import SceneLayers
 from .loader import Loader, import_readers
 from .narrator import Narrator
-from .state import Gallery, Session
+from .state import Session
 from .threads import Background, MainThread
 
 
@@ -60,11 +60,9 @@ class Workspace:
         self.course = CourseFollower(self.session, self.link, self.counting)
         self.session.notified.connect(notify)
         self.session.events.decoder.connect(self._warm_up)
-        self.session.events.gallery.connect(self._show_gallery)
         self.session.scene_changed.connect(self._place_strip)
         self.docks: dict[str, Any] = {}
         self.strip: Any = None
-        self._in_gallery = ""
         self._on_close: list[Callable[[], None]] = []
         self.closed = False
         compat.on_close(viewer, self.close)
@@ -131,14 +129,13 @@ class Workspace:
         if not self.closed and self.viewer is not None:
             self.layers.look()
 
-    def _show_gallery(self, gallery: Gallery | None) -> None:
-        """Bring the gallery to the front when something else is looked for in it."""
-        wanted = "" if gallery is None else gallery.concept
-        if wanted and wanted != self._in_gallery:
+    def show_gallery(self, concept: str) -> None:
+        """Look for the frames in which a concept is strongest, and show them in front."""
+        self.gallery.show(concept)
+        if self.session.gallery is not None and self.session.gallery.concept == concept:
             from .gallery_panel import show_gallery
 
             show_gallery(self)
-        self._in_gallery = wanted
 
     def arrange(self) -> None:
         """Put all docks where they belong, if the window is still there."""
@@ -163,7 +160,6 @@ class Workspace:
         self.docks = {}
         self.session.notified.disconnect(notify)
         self.session.events.decoder.disconnect(self._warm_up)
-        self.session.events.gallery.disconnect(self._show_gallery)
         with contextlib.suppress(ValueError):
             self.session.scene_changed.disconnect(self._place_strip)
         for part in (
