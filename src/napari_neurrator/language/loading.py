@@ -73,7 +73,7 @@ def load_language(profile: Profile, device: torch.device, dtype: str | None, qua
         lost = sorted(report["missing_keys"])
         if lost:
             raise NeurratorError(
-                f"The model {str(folder or name)!r} lacks {len(lost)} weights ({lost[0]}, …): fetch it again, or check the profile {profile.name!r}."
+                f"The model {str(folder or name)!r} lacks {len(lost)} of its weights ({lost[0]}{', …' if len(lost) > 1 else ''}): fetch it again, or check the profile {profile.name!r}."
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     return LoadedLanguage(model.eval(), tokenizer, quantise is not None)
