@@ -30,6 +30,7 @@ benchmark: $(VENV)/test-installed screen
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/decoders.py
 	$(BIN)/python benchmarks/vision.py
+	$(BIN)/python benchmarks/language.py
 	$(BIN)/python benchmarks/session_size.py
 	$(BIN)/python benchmarks/backend.py
 	$(RUN) $(BIN)/python benchmarks/session_window.py

@@ -34,6 +34,7 @@ from .merging import MergedWindows, decode, rows_of
 Emit = Callable[[p.Event], None]
 ShouldStop = Callable[[], bool]
 _BATCH = 32
+_MOST = 64
 
 
 @dataclass
@@ -178,7 +179,8 @@ class Engine:
         batch = _BATCH
         if "text" in request.want and len(windows) > 1:
             # One moment has its heatmaps before the language model is even loaded; many are done in full batches of it.
-            batch = models.language.batch(request.max_new_tokens, request.speaking)
+            at_once = models.language.batch(request.max_new_tokens, request.speaking)
+            batch = max(_MOST // at_once, 1) * at_once
         for start in range(0, len(windows), batch):
             if should_stop():
                 raise Stopped

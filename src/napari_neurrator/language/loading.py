@@ -70,10 +70,11 @@ def load_language(profile: Profile, device: torch.device, dtype: str | None, qua
         model, report = getattr(transformers, architecture).from_pretrained(
             source, use_safetensors=True, output_loading_info=True, **options
         )
-        lost = sorted(report["missing_keys"])
+        # The vision tower's are not used.
+        lost = sorted(name for name in report["missing_keys"] if "vision_tower." not in name)
         if lost:
             raise NeurratorError(
-                f"The model {str(folder or name)!r} lacks {len(lost)} weights ({lost[0]}, …): fetch it again, or check the profile {profile.name!r}."
+                f"The model {str(folder or name)!r} lacks {len(lost)} of its weights ({lost[0]}{', …' if len(lost) > 1 else ''}): fetch it again, or check the profile {profile.name!r}."
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     return LoadedLanguage(model.eval(), tokenizer, quantise is not None)

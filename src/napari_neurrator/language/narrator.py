@@ -240,7 +240,10 @@ class LanguageModel:
                     told.settle(number, text)
             return texts
 
-        batches = self._by_batch(len(questions), self.batch(max_new_tokens, speaking), say, on_notice)
+        batch = self.batch(max_new_tokens, speaking)
+        # Somebody listens: the first of several batches is small, so that its words come early.
+        first = batch // 4 if told is not None and len(questions) > batch else batch
+        batches = self._by_batch(len(questions), batch, say, on_notice, first)
         return [text for batch in batches for text in batch]
 
     def narrate_pixels(
@@ -337,14 +340,21 @@ class LanguageModel:
                     raise
             self._make_room(0, self._notices.append)
 
-    def _by_batch(self, n: int, batch: int, work: Callable[[slice], _T], on_notice: OnNotice | None) -> list[_T]:
-        """Do work on `n` rows, some at a time, and on fewer at a time where memory runs out."""
+    def _by_batch(
+        self,
+        n: int,
+        batch: int,
+        work: Callable[[slice], _T],
+        on_notice: OnNotice | None,
+        first: int = 0,
+    ) -> list[_T]:
+        """Do work on `n` rows, some at a time (`first` the first time), and on fewer at a time where memory runs out."""
         tell = on_notice or (lambda _: None)
         while self._notices:
             tell(self._notices.pop(0))
         done, results = 0, []
         while done < n:
-            part = slice(done, min(done + batch, n))
+            part = slice(done, min(done + (batch if done else first or batch), n))
             try:
                 results.append(work(part))
                 done = part.stop
@@ -353,7 +363,7 @@ class LanguageModel:
                 if not out_of_memory(error):
                     raise
             # Here the error is gone, and with it what its frames held.
-            batch = self._make_room(part.stop - part.start, tell)
+            batch = first = self._make_room(part.stop - part.start, tell)
         return results
 
     def _make_room(self, rows: int, tell: OnNotice) -> int:
