@@ -10,3 +10,9 @@ def cache_folder(part: str = "") -> Path:
     """Return the cache's folder, or one inside it; the environment variable NEURRATOR_CACHE moves it. It may not exist yet."""
     root = os.environ.get("NEURRATOR_CACHE") or platformdirs.user_cache_dir("napari-neurrator", appauthor=False)
     return Path(root).expanduser() / part
+
+
+def config_folder() -> Path:
+    """Return the folder of the user's settings; the environment variable NEURRATOR_CONFIG moves it. It may not exist yet."""
+    root = os.environ.get("NEURRATOR_CONFIG") or platformdirs.user_config_dir("napari-neurrator", appauthor=False)
+    return Path(root).expanduser()

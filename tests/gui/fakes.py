@@ -59,6 +59,10 @@ class FakeSpikes:
         self.unit_ids = list(unit_ids)
         self.calls = 0
 
+    def times(self, unit_id):
+        rng = np.random.default_rng(self.unit_ids.index(unit_id))
+        return np.sort(rng.uniform(0, 60, 40 * (1 + self.unit_ids.index(unit_id) % 7)))
+
     def count(self, starts_s, n_bins, bin_s, unit_ids):
         self.calls += 1
         row = {u: i for i, u in enumerate(self.unit_ids)}

@@ -123,6 +123,17 @@ def set_title(viewer: Any, words: str) -> None:
     unwrap(viewer).title = f"Neurrator: {words}" if words else "Neurrator"
 
 
+def on_theme(viewer: Any, callback: Callable[[], None]) -> Callable[[], None]:
+    """Call `callback` whenever the theme changes; returns what undoes it."""
+    signal = unwrap(viewer).events.theme
+
+    def call(_event: Any = None) -> None:
+        callback()
+
+    signal.connect(call)
+    return lambda: signal.disconnect(call)
+
+
 def is_dark(viewer: Any) -> bool:
     """Whether the canvas is dark."""
     from napari.utils.theme import get_theme
@@ -142,6 +153,38 @@ def go_to_frame(viewer: Any, frame: int) -> None:
     dims = unwrap(viewer).dims
     if dims.ndim > 2 and frame_of(viewer) != frame:
         dims.set_current_step(0, frame)
+
+
+def play_to_frame(viewer: Any, layer: Any, frame: int) -> None:
+    """Move the first slider while the film plays: only layers that change along it are sliced, once, and no thumbnail is made.
+
+    What else napari does at every step (slicing every layer twice, thumbnails, the place of the mouse) costs more than the frame itself.
+    `settle_dims` makes up for it.
+    """
+    viewer = unwrap(viewer)
+    dims = viewer.dims
+    if dims.ndim <= 2 or frame_of(viewer) == frame:
+        return
+    update = getattr(viewer, "_update_layers", None)
+    if update is None or not hasattr(layer, "_slicing_state"):
+        go_to_frame(viewer, frame)
+        return
+    with dims.events.point.blocker(update), dims.events.current_step.blocker(update):
+        dims.set_current_step(0, frame)
+    for other in viewer.layers:
+        if other.visible and (other is layer or other.ndim > 2):
+            other._slicing_state.set_slice_input_from_dims(dims, False)
+            other.events.set_data()
+
+
+def settle_dims(viewer: Any) -> None:
+    """Let napari do what `play_to_frame` left out."""
+    viewer = unwrap(viewer)
+    if hasattr(viewer, "_update_layers"):
+        viewer._update_layers()
+        for layer in viewer.layers:
+            if layer.visible and layer.ndim > 2:
+                layer._update_thumbnail()
 
 
 def name_axes(viewer: Any, *names: str) -> None:
@@ -183,6 +226,39 @@ def resize_points(layer: Any, sizes: Any) -> None:
     layer._size = np.array(sizes, float)
     if layer.visible:
         layer.events.set_data()
+
+
+def paint_points(layer: Any, face: np.ndarray, border: np.ndarray, width: np.ndarray, sizes: np.ndarray) -> None:
+    """Give points colours, borders and sizes at once: napari's own properties check, copy and draw anew for each of them.
+
+    Parameters
+    ----------
+    layer : napari.layers.Points
+        The layer.
+    face, border : ndarray of float, shape (n, 4)
+        RGBA.
+    width : ndarray of float, shape (n,)
+        Width of the border, as a share of the size.
+    sizes : ndarray of float, shape (n,)
+        Diameters, data units.
+    """
+    managers = getattr(layer, "_face", None), getattr(layer, "_border", None)
+    known = all(getattr(getattr(manager, "colors", None), "shape", None) == face.shape for manager in managers)
+    if not known or getattr(layer, "_border_width", np.empty(0)).shape != width.shape:
+        layer.face_color, layer.border_color, layer.border_width, layer.size = face, border, width, sizes
+        return
+    managers[0].colors[:], managers[1].colors[:] = face, border  # type: ignore[union-attr]
+    layer._border_width = np.array(width, float)
+    resize_points(layer, sizes)
+
+
+def show_image(layer: Any, values: np.ndarray) -> None:
+    """Put other values into an image layer of numbers; of the same shape without thumbnail and new extent."""
+    if getattr(layer.data, "shape", None) != values.shape or not layer.visible or not layer.data.flags.writeable:
+        layer.data = np.array(values, np.float32)
+        return
+    layer.data[...] = values
+    layer.refresh(thumbnail=False, highlight=False, extent=False)
 
 
 def lasso_is_open(layer: Any) -> bool:

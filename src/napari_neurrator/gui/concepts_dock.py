@@ -98,17 +98,17 @@ class ConceptsDock(parts.Listener):
         self.legend.setVisible(session.shown is not None)
         if heat is None:
             self.what.setText("The chosen concept is not among those of these units.")
-            self.scale.set(np.zeros((0, 4)), ("", ""))
+            self.scale.set(np.zeros((0, 4)), ())
             return
         if self._colours is None:
             self._colours = np.asarray(styles.heat_colormap().map(np.linspace(0, 1, 24)))
         _, (low, high) = heat
         if session.shown == PATCHES:
             self.what.setText("On the frame: <b>match of each patch</b>")
-            self.scale.set(self._colours, ("0 no match", "1 same"))
+            self.scale.set(self._colours, ((0.0, "0 no match"), (1.0, "1 same")))
         else:
             self.what.setText(f"On the frame: <b>{session.shown}</b>")
-            self.scale.set(self._colours, (f"{low:.0f} none", f"{high:.2g} strongest patch"))
+            self.scale.set(self._colours, ((0.0, f"{low:.0f} none"), (1.0, f"{high:.2g} strongest patch")))
 
 
 def concepts_dock(viewer: Any) -> ConceptsDock:

@@ -182,7 +182,7 @@ class LassoTool:
             yield
         if np.abs(np.asarray(event.pos) - start).max() > 3:
             return
-        row = self._nearest(event) if brain is None else compat.point_under_mouse(brain, event)
+        row = self.unit_under(event)
         if row is not None:
             unit = self.session.unit_ids[row]
             mode = mode_of(event.modifiers, self.session.select_mode)
@@ -190,11 +190,22 @@ class LassoTool:
                 mode = "subtract"
             self.session.select([unit], mode)
 
+    def unit_under(self, event: Any) -> int | None:
+        """Return the row of the unit that the mouse is on, on its probe or in the brain."""
+        brain = self.layers.get(styles.BRAIN_UNITS)
+        if brain is not None:
+            return compat.point_under_mouse(brain, event)
+        units = self.layers.get(styles.UNITS)
+        return self._nearest(event) if units is not None and units.visible else None
+
     def _nearest(self, event: Any) -> int | None:
         """Return the row of the unit on its probe that the mouse is on."""
         distance = np.hypot(*(self.layers.positions - np.asarray(event.position)[-2:]).T)
         distance[~self.session.visible] = np.inf
-        near = max(0.7 * self.layers.diameter, 4 / compat.zoom(self.viewer))
+        # as large as it is drawn, and a little more
+        zoom = compat.zoom(self.viewer)
+        drawn = float(np.clip(self.layers.diameter * zoom, *styles.DOT_PX))
+        near = max(0.7 * drawn, 4) / zoom
         return int(distance.argmin()) if len(distance) and distance.min() <= near else None
 
     def _on_points_selected(self, *_: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -69,6 +69,12 @@ def text(words: str = "", *, bold: bool = False, quiet: bool = False, points: fl
     if quiet:
         grey(label, True)
     return label
+
+
+def named(widget: Any, name: str) -> Any:
+    """Give a widget the name by which a screen reader reads it out; returns the widget."""
+    widget.setAccessibleName(name)
+    return widget
 
 
 def badge(label: QLabel, words: str, kind: str) -> None:
@@ -143,10 +149,12 @@ def button(words: str, slot: Callable[[], Any], tip: str = "", *, primary: bool 
     made = QPushButton(words)
     made.clicked.connect(lambda *_: slot())
     made.setToolTip(tip)
+    made.setAccessibleName(words.strip("… ▶") or tip)
+    made.setAccessibleDescription(tip)
     if primary:
         made.setStyleSheet(
             f"QPushButton {{ background: {ACCENT}; color: #0b1620; font-weight: bold; padding: 6px; }}"
-            "QPushButton:hover { background: #7cc8f2; } QPushButton:disabled { background: #3a424c; color: #7d8792; }"
+            "QPushButton:hover { background: #7cc8f2; } QPushButton:disabled { background: rgba(128, 138, 150, 70); color: #7d8792; }"
         )
     return made
 
@@ -157,9 +165,11 @@ def toggle(words: str, tip: str = "") -> QToolButton:
     made.setText(words)
     made.setCheckable(True)
     made.setToolTip(tip)
+    made.setAccessibleName(words)
+    made.setAccessibleDescription(tip)
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     made.setStyleSheet(
-        "QToolButton { padding: 4px 6px; border-radius: 3px; background: #414851; color: #f0f1f2; }"
+        "QToolButton { padding: 4px 6px; border-radius: 3px; background: rgba(128, 138, 150, 90); }"
         f"QToolButton:checked {{ background: {ACCENT}; color: #0b1620; font-weight: bold; }}"
     )
     return made
@@ -169,7 +179,7 @@ def line() -> QFrame:
     """Make a thin rule."""
     rule = QFrame()
     rule.setFixedHeight(1)
-    rule.setStyleSheet("QFrame { background: #3a424c; }")
+    rule.setStyleSheet("QFrame { background: rgba(128, 138, 150, 110); }")
     return rule
 
 
@@ -231,33 +241,47 @@ class Bar(QAbstractButton):
 
 
 class Scale(QWidget):
-    """A horizontal colour bar with its two ends named."""
+    """A horizontal colour bar with numbers below it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.colours: np.ndarray = np.zeros((0, 4))
-        self.ends = ("", "")
-        self.setFixedHeight(34)
+        self.ticks: tuple[tuple[float, str], ...] = ()
+        self.setFixedHeight(36)
 
-    def set(self, colours: np.ndarray, ends: Sequence[str]) -> None:
-        """Show `colours` (n × rgba) between two words."""
-        self.colours, self.ends = colours, (ends[0], ends[1])
+    def set(self, colours: np.ndarray, ticks: Sequence[tuple[float, str]]) -> None:
+        """Show `colours` (n × rgba) and `ticks`: how far along each stands, 0 to 1, and its words."""
+        self.colours, self.ticks = colours, tuple(ticks)
         self.update()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
-        """Draw the bar."""
+        """Draw the bar as its colours look over the background: what is clear on the frame is clear here."""
         if not len(self.colours):
             return
         painter = QPainter(self)
-        bar = QRectF(0, 2, self.width(), 12)
+        bar = QRectF(0.5, 2, self.width() - 1, 12)
         fade = QLinearGradient(bar.topLeft(), bar.topRight())
-        for at, (r, g, b, _) in zip(np.linspace(0, 1, len(self.colours)), self.colours, strict=True):
-            fade.setColorAt(float(at), QColor.fromRgbF(float(r), float(g), float(b)))
+        for at, (r, g, b, a) in zip(np.linspace(0, 1, len(self.colours)), self.colours, strict=True):
+            fade.setColorAt(float(at), QColor.fromRgbF(float(r), float(g), float(b), float(a)))
         painter.fillRect(bar, fade)
-        painter.setPen(self.palette().windowText().color())
-        words = QRectF(0, 16, self.width(), 18)
-        painter.drawText(words, Qt.AlignmentFlag.AlignLeft, self.ends[0])
-        painter.drawText(words, Qt.AlignmentFlag.AlignRight, self.ends[1])
+        ink = self.palette().windowText().color()
+        edge = QColor(ink)
+        edge.setAlpha(90)
+        painter.setPen(QPen(edge, 1))
+        painter.drawRect(bar)
+        painter.setPen(ink)
+        metrics = painter.fontMetrics()
+        # the ends come first: where there is no room, what lies between is left out
+        taken: list[tuple[float, float]] = []
+        for at, words in sorted(self.ticks, key=lambda tick: min(tick[0], 1 - tick[0])):
+            width = metrics.horizontalAdvance(words)
+            end = min(max(at * bar.width() - width / 2, 0), bar.width() - width)
+            if any(end < right + 8 and end + width > left - 8 for left, right in taken):
+                continue
+            taken.append((end, end + width))
+            x = bar.left() + at * bar.width()
+            painter.drawLine(QPointF(x, bar.bottom()), QPointF(x, bar.bottom() + 3))
+            painter.drawText(QRectF(end, 18, width + 2, 18), Qt.AlignmentFlag.AlignLeft, words)
         painter.end()
 
 
