@@ -221,18 +221,33 @@ def protect_points(layer: Any) -> None:
         layer.bind_key(key, lambda _layer: None, overwrite=True)
 
 
-def resize_points(layer: Any, sizes: Any) -> None:
+def _markers(viewer: Any, layer: Any) -> Any | None:
+    """Return what draws the points of a layer, or None where this napari keeps it elsewhere."""
+    canvas = getattr(getattr(qt_window(viewer), "_qt_viewer", None), "canvas", None)
+    visual = getattr(canvas, "layer_to_visual", {}).get(layer)
+    markers = getattr(getattr(visual, "node", None), "points_markers", None)
+    data = getattr(markers, "_data", None)
+    names = () if data is None else data.dtype.names or ()
+    known = {"a_fg_color", "a_bg_color", "a_size", "a_edgewidth"} <= set(names) and hasattr(markers, "_vbo")
+    return markers if known and len(data) == len(layer._view_indices) else None
+
+
+def resize_points(viewer: Any, layer: Any, sizes: np.ndarray) -> None:
     """Give points other sizes, as the slider does at every step: without the thumbnail and the slicing that `layer.size = …` brings along."""
     layer._size = np.array(sizes, float)
     if layer.visible:
-        layer.events.set_data()
+        _redraw_points(viewer, layer)
 
 
-def paint_points(layer: Any, face: np.ndarray, border: np.ndarray, width: np.ndarray, sizes: np.ndarray) -> None:
+def paint_points(
+    viewer: Any, layer: Any, face: np.ndarray, border: np.ndarray, width: np.ndarray, sizes: np.ndarray
+) -> None:
     """Give points colours, borders and sizes at once: napari's own properties check, copy and draw anew for each of them.
 
     Parameters
     ----------
+    viewer : napari.Viewer
+        Its viewer.
     layer : napari.layers.Points
         The layer.
     face, border : ndarray of float, shape (n, 4)
@@ -249,7 +264,20 @@ def paint_points(layer: Any, face: np.ndarray, border: np.ndarray, width: np.nda
         return
     managers[0].colors[:], managers[1].colors[:] = face, border  # type: ignore[union-attr]
     layer._border_width = np.array(width, float)
-    resize_points(layer, sizes)
+    resize_points(viewer, layer, sizes)
+
+
+def _redraw_points(viewer: Any, layer: Any) -> None:
+    markers = _markers(viewer, layer)
+    if markers is None or not layer.border_width_is_relative:
+        layer.events.set_data()
+        return
+    data, view = markers._data, layer._view_indices
+    data["a_fg_color"], data["a_bg_color"] = layer._border.colors[view], layer._face.colors[view]
+    data["a_size"] = layer._size[view] * abs(layer.scale[-1])
+    data["a_edgewidth"] = data["a_size"] * layer._border_width[view]
+    markers._vbo.set_data(data)
+    markers.update()
 
 
 def show_image(layer: Any, values: np.ndarray) -> None:

@@ -38,6 +38,7 @@ class ConceptsDock(parts.Listener):
         legend.addWidget(self.scale)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(5, 100)
+        parts.named(self.opacity, "Opacity of the map on the frame")
         self.opacity.valueChanged.connect(self._on_opacity)
         legend.addWidget(parts.row(parts.text("Opacity", quiet=True, wrap=False), self.opacity))
         layout.addWidget(self.legend)

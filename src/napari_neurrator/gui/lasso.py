@@ -31,11 +31,20 @@ def points_in_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """
     points, start = np.asarray(points, float), np.asarray(polygon, float)
     end = np.roll(start, -1, axis=0)
-    py, px = points[:, :1], points[:, 1:]
-    side = (end[:, 1] - start[:, 1]) * (py - start[:, 0]) - (px - start[:, 1]) * (end[:, 0] - start[:, 0])
-    up = (start[:, 0] <= py) & (end[:, 0] > py) & (side > 0)
-    down = (start[:, 0] > py) & (end[:, 0] <= py) & (side < 0)
-    return (up.sum(1) - down.sum(1)) != 0
+    # an edge can only turn round points of its own height
+    order = np.argsort(points[:, 0], kind="stable")
+    y, x = points[order].T
+    low, high = np.minimum(start[:, 0], end[:, 0]), np.maximum(start[:, 0], end[:, 0])
+    firsts, lasts = np.searchsorted(y, low, side="left"), np.searchsorted(y, high, side="left")
+    turns = np.zeros(len(points), int)
+    for (y0, x0), (y1, x1), first, last in zip(start, end, firsts, lasts, strict=True):
+        if last > first:
+            part = slice(first, last)
+            side = (x1 - x0) * (y[part] - y0) - (x[part] - x0) * (y1 - y0)
+            turns[part] += (side > 0) if y1 > y0 else -(side < 0).astype(int)
+    inside = np.empty(len(points), bool)
+    inside[order] = turns != 0
+    return inside
 
 
 def mode_of(modifiers: Any, otherwise: SelectMode) -> SelectMode:

@@ -197,7 +197,7 @@ class SceneLayers:
             for layer, diameter, shown in self._unit_layers():
                 if not np.array_equal(layer.shown, shown):
                     layer.shown = shown
-                compat.paint_points(layer, colours, border, width, self._sizes(diameter, chosen))
+                compat.paint_points(self._viewer, layer, colours, border, width, self._sizes(diameter, chosen))
 
     # -- themes ----------------------------------------------------------------------------------------------------------------------
     def _region_colours(self) -> dict[str, str]:
@@ -243,7 +243,7 @@ class SceneLayers:
         chosen = self._chosen()
         with self._painting():
             for layer, diameter, _ in self._unit_layers():
-                compat.resize_points(layer, self._sizes(diameter, chosen))
+                compat.resize_points(self._viewer, layer, self._sizes(diameter, chosen))
 
     def _unit_layers(self) -> list[tuple[Any, float, np.ndarray]]:
         """Return the layers that show the units, the size of their dots, and which of them are shown."""

@@ -75,7 +75,7 @@ class PlayDock(parts.Listener):
         self.speed.setToolTip("How fast the film runs")
         self.speed.activated.connect(self._on_speed)
         parts.named(self.speed, "Speed of the film")
-        self.loop = QCheckBox("loop")
+        self.loop = parts.named(QCheckBox("loop"), "Begin again at the end")
         self.loop.setToolTip("Begin again at the end")
         self.loop.toggled.connect(self._on_loop)
         self.time = parts.text(wrap=False)

@@ -1,10 +1,10 @@
 """The Recording dock: open a session, see what it is, choose units."""
 
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -83,6 +83,7 @@ class RecordingDock(parts.Listener):
         super().__init__(workspace.session)
         self.workspace = workspace
         self._bars: dict[str, parts.Bar] = {}
+        self._legend: tuple[tuple[Any, bool], dict[str, str]] | None = None
         layout = parts.column(parts.scrolled(self))
         layout.addWidget(
             parts.row(
@@ -135,7 +136,7 @@ class RecordingDock(parts.Listener):
         self.legend = Legend(self.session)
         workspace.when_closed(self.legend.let_go)
         layout.addWidget(self.legend)
-        self.good = QCheckBox("Only units that pass quality control")
+        self.good = parts.named(QCheckBox("Only units that pass quality control"), "Only units that pass quality control")
         self.good.toggled.connect(self._on_good)
         self.n_good = parts.text(quiet=True, points=8.5, wrap=False)
         self.n_good.setContentsMargins(22, 0, 0, 2)
@@ -417,9 +418,9 @@ class RecordingDock(parts.Listener):
             parts.clear(self.regions)
             self._bars = {}
             return
-        every = Counter(units["region"].astype(str)[shown])
-        chosen = Counter(units.loc[list(session.selected), "region"].astype(str))
-        legend = styles.categories(units["region"], session.dark)
+        every = session.count_by("region", np.flatnonzero(shown))
+        chosen = session.count_by("region", session.rows(session.selected))
+        legend = self._region_legend(units)
         if list(self._bars) != list(legend):
             parts.clear(self.regions)
             self._bars = {}
@@ -434,8 +435,15 @@ class RecordingDock(parts.Listener):
         for name, bar in self._bars.items():
             bar.share, bar.number = chosen[name] / max(1, every[name]), f"{chosen[name]} / {every[name]}"
             bar.colour = legend[name]
+            bar.setAccessibleName(f"{name}: {chosen[name]} of {every[name]} units selected")
             bar.setVisible(every[name] > 0)
             bar.update()
+
+    def _region_legend(self, units: Any) -> dict[str, str]:
+        now = (units, self.session.dark)
+        if self._legend is None or self._legend[0][0] is not units or self._legend[0][1] != now[1]:
+            self._legend = (now, styles.categories(units["region"], self.session.dark))
+        return self._legend[1]
 
     def _show_groups(self) -> None:
         now = self.groups.currentText()

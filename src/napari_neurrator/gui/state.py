@@ -248,6 +248,8 @@ class Session:
     def __post_init__(self) -> None:
         self._index: Any = None
         self._ids: Units = ()
+        self._named: tuple[Any, dict[str, tuple[list[str], np.ndarray]]] | None = None
+        self._rows_of: tuple[Units, Units, np.ndarray] | None = None
         self._row_of: tuple[Units, dict[UnitId, int]] | None = None
         self.events.only_good.connect(self._drop_hidden)
 
@@ -262,13 +264,37 @@ class Session:
             self._index, self._ids = index, tuple(index)
         return self._ids
 
+    def named(self, column: str) -> tuple[list[str], np.ndarray]:
+        """Return the names in a column of the units table, and which of them each unit has, (unit,); nothing where there is no such column."""
+        units = None if self.recording is None else self.recording.units
+        if units is None or column not in units:
+            return [], np.zeros(0, int)
+        if self._named is None or self._named[0] is not units:
+            self._named = (units, {})
+        if column not in self._named[1]:
+            codes, names = pd.factorize(units[column].astype(str))
+            self._named[1][column] = ([str(name) for name in names], np.asarray(codes, int))
+        return self._named[1][column]
+
+    def count_by(self, column: str, rows: np.ndarray | None = None) -> dict[str, int]:
+        """Return how many units, of all or of some rows, have each name in a column of the units table; none is left out."""
+        names, codes = self.named(column)
+        counts = np.bincount(codes if rows is None else codes[rows], minlength=len(names))
+        return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
     def rows(self, unit_ids: Sequence[UnitId]) -> np.ndarray:
         """Return the rows of units in the table of the recording, (n,)."""
         ids = self.unit_ids
+        if self._rows_of is not None and self._rows_of[0] is unit_ids and self._rows_of[1] is ids:
+            return self._rows_of[2]
         if self._row_of is None or self._row_of[0] is not ids:
             self._row_of = (ids, {unit: row for row, unit in enumerate(ids)})
         row_of = self._row_of[1]
-        return np.fromiter((row_of[unit] for unit in unit_ids), int, len(unit_ids))
+        rows = np.fromiter((row_of[unit] for unit in unit_ids), int, len(unit_ids))
+        if isinstance(unit_ids, tuple):
+            # several ask for those of the selection
+            self._rows_of = (unit_ids, ids, rows)
+        return rows
 
     @property
     def passing(self) -> np.ndarray:
