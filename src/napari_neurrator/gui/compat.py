@@ -172,6 +172,10 @@ def play_to_frame(viewer: Any, layer: Any, frame: int) -> None:
     with dims.events.point.blocker(update), dims.events.current_step.blocker(update):
         dims.set_current_step(0, frame)
     for other in viewer.layers:
+        if other is layer:
+            picture = np.asarray(layer.data[frame])
+            if _draw_image(viewer, layer, picture):
+                continue
         if other.visible and (other is layer or other.ndim > 2):
             other._slicing_state.set_slice_input_from_dims(dims, False)
             other.events.set_data()
@@ -223,9 +227,7 @@ def protect_points(layer: Any) -> None:
 
 def _markers(viewer: Any, layer: Any) -> Any | None:
     """Return what draws the points of a layer, or None where this napari keeps it elsewhere."""
-    canvas = getattr(getattr(qt_window(viewer), "_qt_viewer", None), "canvas", None)
-    visual = getattr(canvas, "layer_to_visual", {}).get(layer)
-    markers = getattr(getattr(visual, "node", None), "points_markers", None)
+    markers = getattr(getattr(_visual(viewer, layer), "node", None), "points_markers", None)
     data = getattr(markers, "_data", None)
     names = () if data is None else data.dtype.names or ()
     known = {"a_fg_color", "a_bg_color", "a_size", "a_edgewidth"} <= set(names) and hasattr(markers, "_vbo")
@@ -280,13 +282,51 @@ def _redraw_points(viewer: Any, layer: Any) -> None:
     markers.update()
 
 
-def show_image(layer: Any, values: np.ndarray) -> None:
-    """Put other values into an image layer of numbers; of the same shape without thumbnail and new extent."""
+def show_image(viewer: Any, layer: Any, values: np.ndarray) -> None:
+    """Put other values into an image layer of numbers; where the shape stays, without thumbnail, slicing and new extent."""
     if getattr(layer.data, "shape", None) != values.shape or not layer.visible or not layer.data.flags.writeable:
         layer.data = np.array(values, np.float32)
         return
     layer.data[...] = values
-    layer.refresh(thumbnail=False, highlight=False, extent=False)
+    if not _draw_image(viewer, layer, layer.data):
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+
+def _visual(viewer: Any, layer: Any) -> Any | None:
+    """Return what draws a layer, or None where this napari keeps it elsewhere."""
+    canvas = getattr(getattr(qt_window(viewer), "_qt_viewer", None), "canvas", None)
+    return getattr(canvas, "layer_to_visual", {}).get(layer)
+
+
+def _draw_image(viewer: Any, layer: Any, values: np.ndarray) -> bool:
+    """Hand a picture straight to what draws it, if it is like the one before."""
+    node = getattr(_visual(viewer, layer), "node", None)
+    before = getattr(node, "_data", None)
+    if not layer.visible or getattr(before, "shape", None) != values.shape or before.dtype != values.dtype:  # type: ignore[union-attr]
+        return False
+    # what draws keeps the array until the next frame is drawn
+    node.set_data(np.array(values))  # type: ignore[union-attr]
+    node.update()  # type: ignore[union-attr]
+    return True
+
+
+def draw_less(viewer: Any, layer: Any, *parts: str) -> None:
+    """Leave out parts of how a layer is drawn that are empty as long as nobody edits it: each costs as much as a full one.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Its viewer.
+    layer : napari.layers.Layer
+        Points or shapes.
+    parts : str
+        Names of the parts, as napari's visuals call them.
+    """
+    node = getattr(_visual(viewer, layer), "node", None)
+    for name in parts:
+        part = getattr(node, name, None)
+        if part is not None:
+            part.visible = False
 
 
 def lasso_is_open(layer: Any) -> bool:

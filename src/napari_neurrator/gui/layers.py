@@ -1,5 +1,6 @@
 """The scene: adds the layers of a recording to the viewer and keeps them as the session says."""
 
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,9 @@ RING = 0.13
 """Width of the ring round a chosen unit, as a share of its dot, so that its colour stays to be seen."""
 
 
+CAPTION_S = 0.1
+
+
 class SceneLayers:
     """Owns the layers named in `layer_styles` and listens to one session.
 
@@ -41,6 +45,7 @@ class SceneLayers:
         self.showing: Showing | None = None
         """Gives sentence and maps while the film plays; the workspace sets it."""
         self._scaled: Any = None
+        self._captioned_s = 0.0
         session.dark = compat.is_dark(viewer)
         events = session.events
         self._links: list[tuple[Any, Callable]] = [
@@ -126,6 +131,7 @@ class SceneLayers:
         self.add(layer_data.units(table, self.layout, session.colour_by, dark))
         self.add(layer_data.lasso(self.layout, dark))
         compat.protect_points(layers[styles.UNITS])
+        self._draw_less()
         self._caption()
         self._crop()
         self.paint_units()
@@ -135,6 +141,19 @@ class SceneLayers:
             session.warn(warning)
         self.built.emit()
         self.attached.emit()
+
+    def _draw_less(self) -> None:
+        empty = "shape_highlights", "highlight_lines", "highlight_vertices"
+        for name, parts in (
+            (styles.LABELS, ("points_markers", "selection_markers", "highlight_lines")),
+            (styles.CAPTION, ("points_markers", "selection_markers", "highlight_lines")),
+            (styles.PROBES, (*empty, "text")),
+            (styles.SENTENCE, empty),
+            (styles.CROP, empty),
+        ):
+            layer = self.get(name)
+            if layer is not None:
+                compat.draw_less(self._viewer, layer, *parts)
 
     def _opened(self) -> None:
         # the stand-in of a sample goes, whether opening went well or not
@@ -310,13 +329,18 @@ class SceneLayers:
         if session.playing and movie is not None and not self.away:
             compat.play_to_frame(self._viewer, movie, session.frame)
             self._heatmap()
+            # nobody reads numbers faster
+            if time.perf_counter() - self._captioned_s < CAPTION_S:
+                return
         else:
             self.return_to_frame()
+        self._captioned_s = time.perf_counter()
         self._caption()
 
     def _on_playing(self, on: bool) -> None:
         if not on and not self.away and self.get(styles.MOVIE) is not None:
             compat.settle_dims(self._viewer)
+            self._caption()
         self._scaled = None
         self._heatmap()
 
@@ -392,7 +416,7 @@ class SceneLayers:
         heat = self.heat_values()
         # an empty map rather than a hidden layer, for showing and hiding makes napari build its scene anew
         values, limits = heat or (np.zeros((geometry.rows, geometry.columns), np.float32), None)
-        compat.show_image(layer, values)
+        compat.show_image(self._viewer, layer, values)
         if limits is None and not session.playing:
             limits = (0.0, 1.0)
         if limits is not None and tuple(layer.contrast_limits) != limits:
