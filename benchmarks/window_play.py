@@ -15,7 +15,11 @@ import numpy as np
 import pandas as pd
 
 UNITS, LASSOS, PLAY_S = 5_000, 15, 10.0
-SAID = ("a red ball rolls over a green hill on a sunny day", "a cow stands on a meadow beside a wooden fence", "a butterfly and a cloud")
+SAID = (
+    "a red ball rolls over a green hill on a sunny day",
+    "a cow stands on a meadow beside a wooden fence",
+    "a butterfly and a cloud",
+)
 
 
 def large_recording(n: int) -> Any:
@@ -117,7 +121,7 @@ def play(workspace: Any, viewer: Any) -> dict[str, float]:
     took = time.perf_counter() - began
     session.playing = False
     player._move, canvas.paintGL = move, paint
-    due = int(round(took * 30))
+    due = round(took * 30)
     return {"due": due, "drawn": min(due, len(seen)), "own": statistics.median(own), "skipped": player.skipped}
 
 
@@ -157,7 +161,9 @@ def main() -> None:
             unit_ids=list(session.unit_ids), profile="tiny", window=WindowConfig(), stimulus=session.stimulus_name, config=None, metrics={},
             evidence=None, is_held_out=lambda *_: True,
         )  # fmt: skip
-        session.geometry = SimpleNamespace(rows=12, columns=12, scale=(24.0, 24.0), translate=(12.0, 60.0), crop=(0, 48, 288, 288))
+        session.geometry = SimpleNamespace(
+            rows=12, columns=12, scale=(24.0, 24.0), translate=(12.0, 60.0), crop=(0, 48, 288, 288)
+        )
         session.select(session.unit_ids[::3])
         session.shown = "ball"
         fill(session)
@@ -168,8 +174,12 @@ def main() -> None:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
         canvas = compat.native_canvas(viewer)
         dropped = 1 - played["drawn"] / played["due"]
-        print(f"\n| window of {options.size}, canvas {canvas.width()} × {canvas.height()}, load {load:.1f} on {os.cpu_count()} cores | | aim |\n|---|---|---|")
-        print(f"| lasso of {n:,} of {UNITS:,} units: selection and colours set, CPU (median of {len(own)}) | {statistics.median(own):.1f} ms | < 16 ms |")
+        print(
+            f"\n| window of {options.size}, canvas {canvas.width()} × {canvas.height()}, load {load:.1f} on {os.cpu_count()} cores | | aim |\n|---|---|---|"
+        )
+        print(
+            f"| lasso of {n:,} of {UNITS:,} units: selection and colours set, CPU (median of {len(own)}) | {statistics.median(own):.1f} ms | < 16 ms |"
+        )
         print(f"| and all of it drawn, without a GPU | {statistics.median(drawn):.0f} ms | |")
         print(f"| a step while playing: film, heatmap, subtitle, head set, CPU (median) | {played['own']:.1f} ms | |")
         print(f"| frames of 30 a second that were not drawn, of {played['due']} | {dropped:.1%} | < 5 % |")

@@ -120,7 +120,12 @@ class Loader:
         self._links: list[tuple[Any, Callable]] = [
             (signal, self.count)
             for signal in (
-                events.frame, events.repeat, events.decoder, events.playing, session.scene_changed, events.spikes_ready
+                events.frame,
+                events.repeat,
+                events.decoder,
+                events.playing,
+                session.scene_changed,
+                events.spikes_ready,
             )
         ]
         self._links += [(events.recording, self._read_spikes), (events.selected, self._read_selected)]

@@ -136,7 +136,9 @@ class RecordingDock(parts.Listener):
         self.legend = Legend(self.session)
         workspace.when_closed(self.legend.let_go)
         layout.addWidget(self.legend)
-        self.good = parts.named(QCheckBox("Only units that pass quality control"), "Only units that pass quality control")
+        self.good = parts.named(
+            QCheckBox("Only units that pass quality control"), "Only units that pass quality control"
+        )
         self.good.toggled.connect(self._on_good)
         self.n_good = parts.text(quiet=True, points=8.5, wrap=False)
         self.n_good.setContentsMargins(22, 0, 0, 2)
