@@ -34,6 +34,7 @@ benchmark: $(VENV)/test-installed screen
 	$(BIN)/python benchmarks/session_size.py
 	$(BIN)/python benchmarks/backend.py
 	$(RUN) $(BIN)/python benchmarks/session_window.py
+	$(RUN) $(BIN)/python benchmarks/window_play.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv; }

@@ -16,3 +16,9 @@ def data_folder(part: str = "") -> Path:
     """Return the folder of what a user made, or one inside it; the environment variable NEURRATOR_DATA moves it. It may not exist yet."""
     root = os.environ.get("NEURRATOR_DATA") or platformdirs.user_data_dir("napari-neurrator", appauthor=False)
     return Path(root).expanduser() / part
+
+
+def config_folder() -> Path:
+    """Return the folder of the user's settings; the environment variable NEURRATOR_CONFIG moves it. It may not exist yet."""
+    root = os.environ.get("NEURRATOR_CONFIG") or platformdirs.user_config_dir("napari-neurrator", appauthor=False)
+    return Path(root).expanduser()

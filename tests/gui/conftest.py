@@ -26,6 +26,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(autouse=True)
+def settings_folder(tmp_path, monkeypatch):
+    """Settings of their own for each test, of somebody who has seen the tour."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "settings.json").write_text('{"toured": true}')
+    monkeypatch.setenv("NEURRATOR_CONFIG", str(folder))
+    return folder
+
+
 @pytest.fixture
 def notified(monkeypatch):
     """What the user was told, as (level, sentence)."""

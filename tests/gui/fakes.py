@@ -59,6 +59,10 @@ class FakeSpikes:
         self.unit_ids = list(unit_ids)
         self.calls = 0
 
+    def times(self, unit_id):
+        rng = np.random.default_rng(self.unit_ids.index(unit_id))
+        return np.sort(rng.uniform(0, 60, 40 * (1 + self.unit_ids.index(unit_id) % 7)))
+
     def count(self, starts_s, n_bins, bin_s, unit_ids):
         self.calls += 1
         row = {u: i for i, u in enumerate(self.unit_ids)}
@@ -213,31 +217,42 @@ class FakeBackend:
             for i, (name, cy, cx) in enumerate(names)
         ]
         naming = "named by CLIP text against its strongest patches"
-        on_event(p.Concepts(job_id=job, moment=0, concepts=concepts, dictionary=self.dictionary, naming=naming))
         cosine = (0.4 + 0.5 * np.exp(-((y - 6) ** 2 + (x - 5) ** 2) / 30)).astype(np.float32)
-        on_event(
-            p.Patches(job_id=job, moment=0, cosine=p.PackedArray.pack(cosine), mean_cosine=0.68, prior_cosine=0.43)
-        )
-        if "evidence" in request.want:
-            evidence = Evidence(patch_cosine=0.68, prior_cosine=0.43, gain=0.25, usual=-0.1, p=self.p, least=self.least)
-            evidence = None if self.problem else evidence
-            on_event(p.Judged(job_id=job, moment=0, evidence=evidence, problem=self.problem))
-        for word in self.sentence.split():
-            threading.Event().wait(self.delay_s)
-            self.hold.wait(5)
-            if job in self.cancelled:
-                return on_event(p.Cancelled(job_id=job))
-            on_event(p.Token(job_id=job, moment=0, text=f"{word} "))
-        on_event(
-            p.Sentence(
-                job_id=job,
-                moment=0,
-                text=self.sentence,
-                reference="a red ball and a yellow sun over a green hill by day",
-                prior="a meadow by day",
+        evidence = Evidence(patch_cosine=0.68, prior_cosine=0.43, gain=0.25, usual=-0.1, p=self.p, least=self.least)
+        evidence = None if self.problem else evidence
+        moments = range(request.windows.shape[0])
+        for moment in moments:
+            on_event(
+                p.Concepts(
+                    job_id=job, moment=moment, concepts=concepts, dictionary=self.dictionary, naming=naming
+                )
             )
-        )
-        on_event(p.Done(job_id=job))
+            on_event(
+                p.Patches(
+                    job_id=job, moment=moment, cosine=p.PackedArray.pack(cosine), mean_cosine=0.68, prior_cosine=0.43
+                )
+            )
+            if "evidence" in request.want:
+                on_event(p.Judged(job_id=job, moment=moment, evidence=evidence, problem=self.problem))
+        for moment in moments if "text" in request.want else ():
+            for word in self.sentence.split():
+                if len(moments) == 1:
+                    threading.Event().wait(self.delay_s)
+                self.hold.wait(5)
+                if job in self.cancelled:
+                    return on_event(p.Cancelled(job_id=job))
+                on_event(p.Token(job_id=job, moment=moment, text=f"{word} "))
+            on_event(
+                p.Sentence(
+                    job_id=job,
+                    moment=moment,
+                    text=self.sentence,
+                    reference="a red ball and a yellow sun over a green hill by day",
+                    prior="a meadow by day",
+                )
+            )
+        self.hold.wait(5)
+        on_event(p.Cancelled(job_id=job) if job in self.cancelled else p.Done(job_id=job))
 
     def _course(self, request, on_event):
         """Concept i at the moment whose windows hold n spikes: n + i; of frame f: f / 10 + i."""

@@ -57,9 +57,9 @@ class BrainView:
         for data in (
             brain_layers.brain_box(),
             brain_layers.midline(),
-            brain_layers.brain_probes(units),
-            brain_layers.brain_labels(units),
-            brain_layers.brain_units(units, self.session.colour_by),
+            brain_layers.brain_probes(units, self.session.dark),
+            brain_layers.brain_labels(units, self.session.dark),
+            brain_layers.brain_units(units, self.session.colour_by, self.session.dark),
         ):
             self.layers.add(data)
         compat.protect_points(viewer.layers[styles.BRAIN_UNITS])

@@ -24,14 +24,14 @@ def places(units: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return np.where(placed[:, None], xyz, CCF_UM / 2), placed
 
 
-def brain_units(units: pd.DataFrame, colour_by: str) -> LayerTuple:
+def brain_units(units: pd.DataFrame, colour_by: str, dark: bool = True) -> LayerTuple:
     """Return the units as points in the brain."""
     xyz, placed = places(units)
     options = {
         "name": styles.BRAIN_UNITS,
         "features": features_of(units),
         "size": UNIT_UM,
-        "face_color": styles.unit_colours(units, colour_by, None),
+        "face_color": styles.unit_colours(units, colour_by, None, dark=dark),
         "border_color": np.zeros((len(units), 4)),
         "border_width": 0.0,
         "border_width_is_relative": True,
@@ -58,13 +58,13 @@ def probe_lines(units: pd.DataFrame) -> dict[str, np.ndarray]:
     return lines
 
 
-def brain_probes(units: pd.DataFrame) -> LayerTuple:
+def brain_probes(units: pd.DataFrame, dark: bool = True) -> LayerTuple:
     """Return the probes as lines."""
     lines = list(probe_lines(units).values())
     data = np.array([[line[0], line[1] - line[0]] for line in lines]).reshape(-1, 2, 3)
     options = {
         "name": styles.BRAIN_PROBES,
-        "edge_color": "#c9d4dc",
+        "edge_color": styles.scene(dark).quiet,
         "edge_width": 40.0,
         "vector_style": "line",
         "opacity": 0.8,
@@ -127,26 +127,27 @@ def short_names(names: list[str]) -> list[str]:
     return short if all(short) and len(set(short)) == len(names) else names
 
 
-def brain_labels(units: pd.DataFrame) -> LayerTuple:
+def brain_labels(units: pd.DataFrame, dark: bool = True) -> LayerTuple:
     """Return the words of the brain view: ends of the axes with their extent along the near edges of the box, the midline, and the probes' names.
 
     Which end of ML is left and which is right is not said: sources do not agree on it.
     """
+    scene = styles.scene(dark)
     ap, dv, ml = CCF_UM
     near = ml if side(units) > 0 else 0.0
     out = near + (900.0 if near else -900.0)
     rows: list[tuple[tuple[float, float, float], str, str]] = [
-        ((0.0, dv + 300.0, out), "front", styles.QUIET),
-        ((ap / 2, dv + 300.0, out), f"AP {ap:,.0f} µm", styles.QUIET),
-        ((ap, dv + 300.0, out), "back", styles.QUIET),
-        ((ap + 1500.0, dv + 500.0, ml / 2), f"ML {ml:,.0f} µm", styles.QUIET),
-        ((-1700.0, dv / 2, near), f"DV {dv:,.0f} µm", styles.QUIET),
-        ((0.0, -450.0, MIDLINE_UM), "midline", styles.PALETTE[0]),
+        ((0.0, dv + 300.0, out), "front", scene.quiet),
+        ((ap / 2, dv + 300.0, out), f"AP {ap:,.0f} µm", scene.quiet),
+        ((ap, dv + 300.0, out), "back", scene.quiet),
+        ((ap + 1500.0, dv + 500.0, ml / 2), f"ML {ml:,.0f} µm", scene.quiet),
+        ((-1700.0, dv / 2, near), f"DV {dv:,.0f} µm", scene.quiet),
+        ((0.0, -450.0, MIDLINE_UM), "midline", scene.palette[0]),
     ]
     lines = probe_lines(units)
     for name, line in zip(short_names(list(lines)), lines.values(), strict=True):
         up = (line[0] - line[1]) / max(float(np.linalg.norm(line[0] - line[1])), 1e-9)
-        rows.append((tuple(line[0] + 380.0 * up), name, styles.TEXT))
+        rows.append((tuple(line[0] + 380.0 * up), name, scene.text))
     options = {
         "name": styles.BRAIN_LABELS,
         "size": 1e-3,

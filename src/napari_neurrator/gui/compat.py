@@ -162,6 +162,17 @@ def set_title(viewer: Any, words: str) -> None:
     unwrap(viewer).title = f"Neurrator: {words}" if words else "Neurrator"
 
 
+def on_theme(viewer: Any, callback: Callable[[], None]) -> Callable[[], None]:
+    """Call `callback` whenever the theme changes; returns what undoes it."""
+    signal = unwrap(viewer).events.theme
+
+    def call(_event: Any = None) -> None:
+        callback()
+
+    signal.connect(call)
+    return lambda: signal.disconnect(call)
+
+
 def is_dark(viewer: Any) -> bool:
     """Whether the canvas is dark."""
     from napari.utils.theme import get_theme
@@ -181,6 +192,42 @@ def go_to_frame(viewer: Any, frame: int) -> None:
     dims = unwrap(viewer).dims
     if dims.ndim > 2 and frame_of(viewer) != frame:
         dims.set_current_step(0, frame)
+
+
+def play_to_frame(viewer: Any, layer: Any, frame: int) -> None:
+    """Move the first slider while the film plays: only layers that change along it are sliced, once, and no thumbnail is made.
+
+    What else napari does at every step (slicing every layer twice, thumbnails, the place of the mouse) costs more than the frame itself.
+    `settle_dims` makes up for it.
+    """
+    viewer = unwrap(viewer)
+    dims = viewer.dims
+    if dims.ndim <= 2 or frame_of(viewer) == frame:
+        return
+    update = getattr(viewer, "_update_layers", None)
+    if update is None or not hasattr(layer, "_slicing_state"):
+        go_to_frame(viewer, frame)
+        return
+    with dims.events.point.blocker(update), dims.events.current_step.blocker(update):
+        dims.set_current_step(0, frame)
+    for other in viewer.layers:
+        if other is layer:
+            picture = np.asarray(layer.data[frame])
+            if _draw_image(viewer, layer, picture):
+                continue
+        if other.visible and (other is layer or other.ndim > 2):
+            other._slicing_state.set_slice_input_from_dims(dims, False)
+            other.events.set_data()
+
+
+def settle_dims(viewer: Any) -> None:
+    """Let napari do what `play_to_frame` left out."""
+    viewer = unwrap(viewer)
+    if hasattr(viewer, "_update_layers"):
+        viewer._update_layers()
+        for layer in viewer.layers:
+            if layer.visible and layer.ndim > 2:
+                layer._update_thumbnail()
 
 
 def name_axes(viewer: Any, *names: str) -> None:
@@ -217,11 +264,108 @@ def protect_points(layer: Any) -> None:
         layer.bind_key(key, lambda _layer: None, overwrite=True)
 
 
-def resize_points(layer: Any, sizes: Any) -> None:
+def _markers(viewer: Any, layer: Any) -> Any | None:
+    """Return what draws the points of a layer, or None where this napari keeps it elsewhere."""
+    markers = getattr(getattr(_visual(viewer, layer), "node", None), "points_markers", None)
+    data = getattr(markers, "_data", None)
+    names = () if data is None else data.dtype.names or ()
+    known = {"a_fg_color", "a_bg_color", "a_size", "a_edgewidth"} <= set(names) and hasattr(markers, "_vbo")
+    return markers if known and len(data) == len(layer._view_indices) else None
+
+
+def resize_points(viewer: Any, layer: Any, sizes: np.ndarray) -> None:
     """Give points other sizes, as the slider does at every step: without the thumbnail and the slicing that `layer.size = …` brings along."""
     layer._size = np.array(sizes, float)
     if layer.visible:
+        _redraw_points(viewer, layer)
+
+
+def paint_points(
+    viewer: Any, layer: Any, face: np.ndarray, border: np.ndarray, width: np.ndarray, sizes: np.ndarray
+) -> None:
+    """Give points colours, borders and sizes at once: napari's own properties check, copy and draw anew for each of them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Its viewer.
+    layer : napari.layers.Points
+        The layer.
+    face, border : ndarray of float, shape (n, 4)
+        RGBA.
+    width : ndarray of float, shape (n,)
+        Width of the border, as a share of the size.
+    sizes : ndarray of float, shape (n,)
+        Diameters, data units.
+    """
+    managers = getattr(layer, "_face", None), getattr(layer, "_border", None)
+    known = all(getattr(getattr(manager, "colors", None), "shape", None) == face.shape for manager in managers)
+    if not known or getattr(layer, "_border_width", np.empty(0)).shape != width.shape:
+        layer.face_color, layer.border_color, layer.border_width, layer.size = face, border, width, sizes
+        return
+    managers[0].colors[:], managers[1].colors[:] = face, border  # type: ignore[union-attr]
+    layer._border_width = np.array(width, float)
+    resize_points(viewer, layer, sizes)
+
+
+def _redraw_points(viewer: Any, layer: Any) -> None:
+    markers = _markers(viewer, layer)
+    if markers is None or not layer.border_width_is_relative:
         layer.events.set_data()
+        return
+    data, view = markers._data, layer._view_indices
+    data["a_fg_color"], data["a_bg_color"] = layer._border.colors[view], layer._face.colors[view]
+    data["a_size"] = layer._size[view] * abs(layer.scale[-1])
+    data["a_edgewidth"] = data["a_size"] * layer._border_width[view]
+    markers._vbo.set_data(data)
+    markers.update()
+
+
+def show_image(viewer: Any, layer: Any, values: np.ndarray) -> None:
+    """Put other values into an image layer of numbers; where the shape stays, without thumbnail, slicing and new extent."""
+    if getattr(layer.data, "shape", None) != values.shape or not layer.visible or not layer.data.flags.writeable:
+        layer.data = np.array(values, np.float32)
+        return
+    layer.data[...] = values
+    if not _draw_image(viewer, layer, layer.data):
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+
+def _visual(viewer: Any, layer: Any) -> Any | None:
+    """Return what draws a layer, or None where this napari keeps it elsewhere."""
+    canvas = getattr(getattr(qt_window(viewer), "_qt_viewer", None), "canvas", None)
+    return getattr(canvas, "layer_to_visual", {}).get(layer)
+
+
+def _draw_image(viewer: Any, layer: Any, values: np.ndarray) -> bool:
+    """Hand a picture straight to what draws it, if it is like the one before."""
+    node = getattr(_visual(viewer, layer), "node", None)
+    before = getattr(node, "_data", None)
+    if not layer.visible or getattr(before, "shape", None) != values.shape or before.dtype != values.dtype:  # type: ignore[union-attr]
+        return False
+    # what draws keeps the array until the next frame is drawn
+    node.set_data(np.array(values))  # type: ignore[union-attr]
+    node.update()  # type: ignore[union-attr]
+    return True
+
+
+def draw_less(viewer: Any, layer: Any, *parts: str) -> None:
+    """Leave out parts of how a layer is drawn that are empty as long as nobody edits it: each costs as much as a full one.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Its viewer.
+    layer : napari.layers.Layer
+        Points or shapes.
+    parts : str
+        Names of the parts, as napari's visuals call them.
+    """
+    node = getattr(_visual(viewer, layer), "node", None)
+    for name in parts:
+        part = getattr(node, name, None)
+        if part is not None:
+            part.visible = False
 
 
 def lasso_is_open(layer: Any) -> bool:

@@ -46,7 +46,7 @@ class ConceptsDock(parts.Listener):
         legend.addWidget(parts.row(parts.text("Colours", quiet=True, wrap=False), self.colours, self.interpolation))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(5, 100)
-        self.opacity.setAccessibleName("Opacity of the map")
+        parts.named(self.opacity, "Opacity of the map on the frame")
         self.opacity.valueChanged.connect(self._on_opacity)
         self.bar_on_canvas = QCheckBox("bar on canvas")
         self.bar_on_canvas.setToolTip("Show the colours and their numbers beside the picture, too")

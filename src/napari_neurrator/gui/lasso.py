@@ -31,11 +31,20 @@ def points_in_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """
     points, start = np.asarray(points, float), np.asarray(polygon, float)
     end = np.roll(start, -1, axis=0)
-    py, px = points[:, :1], points[:, 1:]
-    side = (end[:, 1] - start[:, 1]) * (py - start[:, 0]) - (px - start[:, 1]) * (end[:, 0] - start[:, 0])
-    up = (start[:, 0] <= py) & (end[:, 0] > py) & (side > 0)
-    down = (start[:, 0] > py) & (end[:, 0] <= py) & (side < 0)
-    return (up.sum(1) - down.sum(1)) != 0
+    # an edge can only turn round points of its own height
+    order = np.argsort(points[:, 0], kind="stable")
+    y, x = points[order].T
+    low, high = np.minimum(start[:, 0], end[:, 0]), np.maximum(start[:, 0], end[:, 0])
+    firsts, lasts = np.searchsorted(y, low, side="left"), np.searchsorted(y, high, side="left")
+    turns = np.zeros(len(points), int)
+    for (y0, x0), (y1, x1), first, last in zip(start, end, firsts, lasts, strict=True):
+        if last > first:
+            part = slice(first, last)
+            side = (x1 - x0) * (y[part] - y0) - (x[part] - x0) * (y1 - y0)
+            turns[part] += (side > 0) if y1 > y0 else -(side < 0).astype(int)
+    inside = np.empty(len(points), bool)
+    inside[order] = turns != 0
+    return inside
 
 
 def mode_of(modifiers: Any, otherwise: SelectMode) -> SelectMode:
@@ -182,7 +191,7 @@ class LassoTool:
             yield
         if np.abs(np.asarray(event.pos) - start).max() > 3:
             return
-        row = self._nearest(event) if brain is None else compat.point_under_mouse(brain, event)
+        row = self.unit_under(event)
         if row is not None:
             unit = self.session.unit_ids[row]
             mode = mode_of(event.modifiers, self.session.select_mode)
@@ -190,11 +199,22 @@ class LassoTool:
                 mode = "subtract"
             self.session.select([unit], mode)
 
+    def unit_under(self, event: Any) -> int | None:
+        """Return the row of the unit that the mouse is on, on its probe or in the brain."""
+        brain = self.layers.get(styles.BRAIN_UNITS)
+        if brain is not None:
+            return compat.point_under_mouse(brain, event)
+        units = self.layers.get(styles.UNITS)
+        return self._nearest(event) if units is not None and units.visible else None
+
     def _nearest(self, event: Any) -> int | None:
         """Return the row of the unit on its probe that the mouse is on."""
         distance = np.hypot(*(self.layers.positions - np.asarray(event.position)[-2:]).T)
         distance[~self.session.visible] = np.inf
-        near = max(0.7 * self.layers.diameter, 4 / compat.zoom(self.viewer))
+        # as large as it is drawn, and a little more
+        zoom = compat.zoom(self.viewer)
+        drawn = float(np.clip(self.layers.diameter * zoom, *styles.DOT_PX))
+        near = max(0.7 * drawn, 4) / zoom
         return int(distance.argmin()) if len(distance) and distance.min() <= near else None
 
     def _on_points_selected(self, *_: Any) -> None:

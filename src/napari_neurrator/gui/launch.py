@@ -3,19 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 from . import compat
 from .concepts_dock import concepts_dock
 from .narrate_dock import narrate_dock
+from .play_dock import play_dock
 from .recording_dock import recording_dock
 from .workspace import Workspace
 
-LEFT_WIDTH, RIGHT_WIDTH = 290, 390
+LEFT_WIDTH, RIGHT_WIDTH, PLAY_HEIGHT = 290, 390, 255
 
 
 def arrange(viewer: Any) -> dict[str, Any]:
-    """Dock Recording on the left and Narrate and Concepts on the right, in the order in which a person uses them.
+    """Dock Recording on the left, Narrate and Concepts on the right and Play below, in the order in which a person uses them.
 
     Parameters
     ----------
@@ -48,10 +49,21 @@ def arrange(viewer: Any) -> dict[str, Any]:
             holder = viewer.window.add_dock_widget(docks[name], name=name, area="right")
             docks[name].setMinimumWidth(RIGHT_WIDTH - 20)
             holder.show()
+    if "Play" not in docks:
+        docks["Play"] = play_dock(viewer)
+        holder = viewer.window.add_dock_widget(docks["Play"], name="Play", area="bottom")
+        window = compat.qt_window(viewer)
+        # under the film, not under the docks beside it
+        window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)  # type: ignore[union-attr]
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)  # type: ignore[union-attr]
+        holder.show()
     window = compat.qt_window(viewer)
     right = [dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(docks[name])) is not None]
     window.resizeDocks(right, [RIGHT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]
     window.resizeDocks(right, [560, 380], Qt.Orientation.Vertical)  # type: ignore[union-attr]
+    below = compat.dock_of(docks["Play"])
+    if below is not None:
+        window.resizeDocks([below], [PLAY_HEIGHT], Qt.Orientation.Vertical)  # type: ignore[union-attr]
     return docks
 
 
@@ -65,7 +77,7 @@ def launch(
     block: bool = False,
     make_backend: Any = None,
 ) -> Any:
-    """Open napari with the Recording, Narrate and Concepts docks.
+    """Open napari with the Recording, Narrate, Concepts and Play docks.
 
     Parameters
     ----------
@@ -97,5 +109,7 @@ def launch(
     if recording is not None:
         workspace.open(recording, frames, stimulus, decoder)
     if block:
+        # to a person, not to a script
+        QTimer.singleShot(0, workspace.offer_tour)
         napari.run()
     return viewer

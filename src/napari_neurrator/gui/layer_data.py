@@ -26,17 +26,18 @@ def movie(stimulus: Any, name: str, source: str = "", frames: str | None = None)
     )
 
 
-def units(table: pd.DataFrame, layout: Layout, colour_by: str = "region") -> LayerTuple:
+def units(table: pd.DataFrame, layout: Layout, colour_by: str = "region", dark: bool = True) -> LayerTuple:
     """Return the units as points; hovering one shows its row of the table in the status bar."""
     options = {
         "name": styles.UNITS,
         "features": features_of(table),
         "size": styles.unit_sizes(layout.diameter, None, len(table)),
-        "face_color": styles.unit_colours(table, colour_by, None),
+        "face_color": styles.unit_colours(table, colour_by, None, dark=dark),
         "border_color": np.zeros((len(table), 4)),
         "border_width": 0.0,
         "border_width_is_relative": True,
         "symbol": "disc",
+        "canvas_size_limits": styles.DOT_PX,
     }
     return (layout.positions, options, "points")
 
@@ -50,8 +51,9 @@ def features_of(table: pd.DataFrame) -> pd.DataFrame:
     return features
 
 
-def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
+def probes(layout: Layout, colours: dict[str, str], dark: bool = True) -> LayerTuple:
     """Return the outlines of shanks, and beside each a bar for the stretch that lies in each region."""
+    scene = styles.scene(dark)
     shapes, kinds, edge, face = [], [], [], []
     thin = 0.002 * layout.panel.height
     bar = bar_width(layout)
@@ -62,8 +64,8 @@ def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
                 np.array([[box.top, box.left], [box.top, box.right], [box.bottom, box.right], [box.bottom, box.left]])
             )
             kinds.append("polygon")
-            edge.append(styles.OUTLINE)
-            face.append("#ffffff08")
+            edge.append(scene.outline)
+            face.append(scene.panel)
             for band in shank.bands:
                 left = band.x + 0.6 * bar
                 top, bottom = band.top - layout.diameter / 2, band.bottom + layout.diameter / 2
@@ -76,7 +78,7 @@ def probes(layout: Layout, colours: dict[str, str]) -> LayerTuple:
         left = layout.probes[0].box.left
         shapes.append(np.array([[y, left - 2 * bar], [y, left]]))
         kinds.append("line")
-        edge.append(styles.OUTLINE)
+        edge.append(scene.outline)
         face.append("transparent")
     options = {
         "name": styles.PROBES,
@@ -106,8 +108,10 @@ def fit(text: str, room: float, points: float, width_of: Any) -> str:
     return f"{text[:1]}…"
 
 
-def labels(layout: Layout, colours: dict[str, str], width_of: Any, firing: bool = True) -> LayerTuple:
-    """Return every word of the scene as the text of invisible points that grow with the picture.
+def labels(
+    layout: Layout, colours: dict[str, str], width_of: Any, firing: bool = True, dark: bool = True
+) -> LayerTuple:
+    """Return every word of the scene but the caption as the text of invisible points that grow with the picture.
 
     Parameters
     ----------
@@ -119,23 +123,23 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, firing: bool 
         ``(text, points) -> width`` of text at zoom 1.
     firing : bool
         Whether the size of a dot says how much it fires.
-
-    The first point is the caption above the frame, which the slider changes.
+    dark : bool
+        Whether the canvas is dark.
     """
+    scene = styles.scene(dark)
     points = label_points(layout)
     unit = layout.panel.height
     half = 0.5 * points * PIXELS_PER_POINT
     rows: list[tuple[float, float, str, str]] = []
-    rows.append((layout.frame.top - 1.5 * half, layout.frame.left, "", styles.TEXT))
     note = "each dot is a neuron on its probe" + ("; the larger, the more it fires now" if firing else "")
     left = layout.probes[0].box.left if layout.probes else layout.panel.left
-    rows.append((layout.panel.top - 4.6 * half, left + width_of(note, points) / 2, note, styles.QUIET))
+    rows.append((layout.panel.top - 4.6 * half, left + width_of(note, points) / 2, note, scene.quiet))
     for probe in layout.probes:
         right = probe.box.right + 2.4 * bar_width(layout)
         # a probe's name may run as far as the next probe begins
         name = fit(probe.name, 0.98 * (probe.room - probe.box.left), points, width_of)
         room = max(probe.box.width, width_of(name, points))
-        rows.append((probe.box.top - 1.5 * half, probe.box.left + room / 2, name, styles.TEXT))
+        rows.append((probe.box.top - 1.5 * half, probe.box.left + room / 2, name, scene.text))
         for region, y in probe.labels:
             words = region if region not in styles.NO_REGION else "no region"
             words = fit(words, probe.room - right, points, width_of)
@@ -143,18 +147,29 @@ def labels(layout: Layout, colours: dict[str, str], width_of: Any, firing: bool 
     if layout.ticks:
         left = layout.probes[0].box.left - 0.028 * unit
         for y, name in layout.ticks:
-            rows.append((y, left - width_of(name, points) / 2, name, styles.QUIET))
+            rows.append((y, left - width_of(name, points) / 2, name, scene.quiet))
         note = "µm from the tip"
         rows.append(
             (
                 layout.panel.bottom + 1.6 * half,
                 layout.probes[0].box.left + width_of(note, points) / 2 - 0.06 * unit,
                 note,
-                styles.QUIET,
+                scene.quiet,
             )
         )
+    return _words(styles.LABELS, rows, points)
+
+
+def caption(layout: Layout, dark: bool = True) -> LayerTuple:
+    """Return the line above the frame, empty. It has a layer of its own, for drawing it anew at every step then leaves the other words alone."""
+    points = label_points(layout)
+    y = layout.frame.top - 0.75 * points * PIXELS_PER_POINT
+    return _words(styles.CAPTION, [(y, layout.frame.left, "", styles.scene(dark).text)], points)
+
+
+def _words(name: str, rows: list[tuple[float, float, str, str]], points: float) -> LayerTuple:
     options = {
-        "name": styles.LABELS,
+        "name": name,
         "size": 1e-3,
         "face_color": "transparent",
         "border_width": 0.0,
@@ -177,7 +192,7 @@ def label_points(layout: Layout) -> float:
     return float(crowd) * 0.042 * layout.panel.height / PIXELS_PER_POINT
 
 
-def lasso(layout: Layout) -> LayerTuple:
+def lasso(layout: Layout, dark: bool = True) -> LayerTuple:
     """Return an empty shapes layer to draw lassos in; its data units are fine, for napari simplifies a lasso by half a data unit."""
     scale = layout.panel.height / 4000
     options = {
@@ -185,8 +200,8 @@ def lasso(layout: Layout) -> LayerTuple:
         "ndim": 2,
         "scale": (scale, scale),
         "edge_width": 0.004 * layout.panel.height / scale,
-        "edge_color": styles.LASSO_EDGE,
-        "face_color": "#ffffff10",
+        "edge_color": styles.scene(dark).ring,
+        "face_color": "#80808018",
         "opacity": 1.0,
     }
     return (None, options, "shapes")

@@ -1,5 +1,6 @@
 """The scene: adds the layers of a recording to the viewer and keeps them as the session says."""
 
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -9,12 +10,20 @@ from psygnal import Signal
 
 from . import compat, layer_data, subtitle
 from . import layer_styles as styles
-from .brain_layers import UNIT_UM, places
+from .brain_layers import UNIT_UM, brain_labels, places
 from .layout import Layout, lay_out
+from .showing import Showing
 from .state import INTERPOLATIONS, PATCHES, HeatScale, Session
 
 EMPTY_FRAME = (400, 380)
 """Stands in for a frame where there is none: its shape gives the probes a tall panel."""
+
+
+RING = 0.13
+"""Width of the ring round a chosen unit, as a share of its dot, so that its colour stays to be seen."""
+
+
+CAPTION_S = 0.1
 
 
 class SceneLayers:
@@ -33,6 +42,11 @@ class SceneLayers:
         self.away = False
         """Whether the brain view stands in place of this scene."""
         self._base: tuple[Any, np.ndarray] = (None, np.zeros((0, 4)))
+        self.showing: Showing | None = None
+        """Gives sentence and maps while the film plays; the workspace sets it."""
+        self._scaled: Any = None
+        self._captioned_s = 0.0
+        session.dark = compat.is_dark(viewer)
         events = session.events
         self._links: list[tuple[Any, Callable]] = [
             (session.scene_changed, self.build),
@@ -40,10 +54,14 @@ class SceneLayers:
             (events.colour_by, self.paint_units),
             (events.counts, self._paint_counts),
             (events.only_good, self.paint_units),
+            (events.contribution, self._on_contribution),
+            (events.dark, self._retheme),
+            (events.playing, self._on_playing),
+            (events.spoken, self._subtitle),
             (session.units_described, self._on_described),
             (events.frame, self._on_frame),
             (events.repeat, self._caption),
-            (events.result, self._on_result),
+            (events.result, self._heatmap),
             (events.shown, self._heatmap),
             (events.opacity, self._on_opacity),
             (events.interpolation, self._on_interpolation),
@@ -56,6 +74,7 @@ class SceneLayers:
             signal.connect(slot)
         self._viewer = compat.unwrap(viewer)
         self._viewer.dims.events.current_step.connect(self._on_slider)
+        self._no_theme = compat.on_theme(viewer, self._on_theme)
 
     def close(self) -> None:
         """Stop listening."""
@@ -63,6 +82,7 @@ class SceneLayers:
             signal.disconnect(slot)
         self._links = []
         self._viewer.dims.events.current_step.disconnect(self._on_slider)
+        self._no_theme()
 
     # -- reading ---------------------------------------------------------------------------------------------------------------------
     def get(self, name: str) -> Any | None:
@@ -86,7 +106,8 @@ class SceneLayers:
         session, layers = self.session, self._viewer.layers
         session.view = "probe"
         for name in (
-            styles.LASSO, styles.UNITS, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CROP, styles.HEATMAP, styles.MOVIE, styles.OPENING
+            styles.LASSO, styles.UNITS, styles.CAPTION, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CROP, styles.HEATMAP,
+            styles.MOVIE, styles.OPENING,
         ):  # fmt: skip
             if name in layers:
                 del layers[name]
@@ -98,7 +119,8 @@ class SceneLayers:
         table = session.recording.units
         height, width = EMPTY_FRAME if session.stimulus is None else session.stimulus.frame(0).shape[:2]
         self.layout = lay_out(table, height, width)
-        colours = styles.categories(table["region"]) if "region" in table else {}
+        dark = session.dark
+        colours = self._region_colours()
         if session.stimulus is not None:
             self.add(layer_data.movie(session.stimulus, session.stimulus_name, session.source, session.stimulus_file))
             self._viewer.dims.set_current_step(0, 0)
@@ -106,11 +128,13 @@ class SceneLayers:
             self._add_heatmap()
             self._viewer.add_shapes(ndim=2, name=styles.CROP, opacity=1.0, visible=False)
             self._viewer.add_shapes(ndim=2, name=styles.SENTENCE, opacity=1.0, visible=False)
-        self.add(layer_data.probes(self.layout, colours))
-        self.add(layer_data.labels(self.layout, colours, compat.text_width, firing=session.moments is not None))
-        self.add(layer_data.units(table, self.layout, session.colour_by))
-        self.add(layer_data.lasso(self.layout))
+        self.add(layer_data.probes(self.layout, colours, dark))
+        self.add(layer_data.labels(self.layout, colours, compat.text_width, session.moments is not None, dark))
+        self.add(layer_data.caption(self.layout, dark))
+        self.add(layer_data.units(table, self.layout, session.colour_by, dark))
+        self.add(layer_data.lasso(self.layout, dark))
         compat.protect_points(layers[styles.UNITS])
+        self._draw_less()
         self._caption()
         self._crop()
         self.paint_units()
@@ -120,6 +144,19 @@ class SceneLayers:
             session.warn(warning)
         self.built.emit()
         self.attached.emit()
+
+    def _draw_less(self) -> None:
+        empty = "shape_highlights", "highlight_lines", "highlight_vertices"
+        for name, parts in (
+            (styles.LABELS, ("points_markers", "selection_markers", "highlight_lines")),
+            (styles.CAPTION, ("points_markers", "selection_markers", "highlight_lines")),
+            (styles.PROBES, (*empty, "text")),
+            (styles.SENTENCE, empty),
+            (styles.CROP, empty),
+        ):
+            layer = self.get(name)
+            if layer is not None:
+                compat.draw_less(self._viewer, layer, *parts)
 
     def _opened(self) -> None:
         # the stand-in of a sample goes, whether opening went well or not
@@ -181,16 +218,49 @@ class SceneLayers:
         border = np.zeros((len(colours), 4))
         if chosen.any():
             colours[~chosen, 3] = styles.DIMMED
-            border[chosen] = 1.0
-        width = np.where(chosen, 0.16, 0.0)
+            border[chosen] = styles.rgba([styles.scene(session.dark).ring])
+        width = np.where(chosen, RING, 0.0)
         with self._painting():
             for layer, diameter, shown in self._unit_layers():
                 if not np.array_equal(layer.shown, shown):
                     layer.shown = shown
-                layer.face_color = colours
-                layer.border_color = border
-                layer.border_width = width
-                layer.size = self._sizes(diameter, chosen)
+                compat.paint_points(self._viewer, layer, colours, border, width, self._sizes(diameter, chosen))
+
+    # -- themes ----------------------------------------------------------------------------------------------------------------------
+    def _region_colours(self) -> dict[str, str]:
+        table = self.session.recording.units
+        return styles.categories(table["region"], self.session.dark) if "region" in table else {}
+
+    def _on_theme(self) -> None:
+        self.session.dark = compat.is_dark(self._viewer)
+
+    def _retheme(self) -> None:
+        """Give what lies on the bare canvas the colours of the theme."""
+        session = self.session
+        if session.recording is None or self.layout is None:
+            return
+        dark, colours = session.dark, self._region_colours()
+        made = [
+            layer_data.labels(self.layout, colours, compat.text_width, session.moments is not None, dark),
+            layer_data.caption(self.layout, dark),
+        ]
+        if self.away:
+            made.append(brain_labels(session.recording.units, dark))
+        for _, options, _ in made:
+            layer = self.get(options["name"])
+            if layer is not None and len(layer.data) == len(options["text"]["color"]):
+                layer.text.color = options["text"]["color"]
+                layer.refresh_text()
+        probes, lasso = self.get(styles.PROBES), self.get(styles.LASSO)
+        if probes is not None:
+            _, options, _ = layer_data.probes(self.layout, colours, dark)
+            if len(options["edge_color"]) == probes.nshapes:
+                probes.edge_color, probes.face_color = options["edge_color"], options["face_color"]
+        if lasso is not None:
+            lasso.current_edge_color = styles.scene(dark).ring
+            if lasso.nshapes:
+                lasso.edge_color = styles.scene(dark).ring
+        self.paint_units()
 
     def _paint_counts(self) -> None:
         """Show another moment: only sizes change, and colours where they say what fires."""
@@ -200,7 +270,7 @@ class SceneLayers:
         chosen = self._chosen()
         with self._painting():
             for layer, diameter, _ in self._unit_layers():
-                compat.resize_points(layer, self._sizes(diameter, chosen))
+                compat.resize_points(self._viewer, layer, self._sizes(diameter, chosen))
 
     def _unit_layers(self) -> list[tuple[Any, float, np.ndarray]]:
         """Return the layers that show the units, the size of their dots, and which of them are shown."""
@@ -216,17 +286,25 @@ class SceneLayers:
         session = self.session
         units, by = session.recording.units, session.colour_by
         if by == "firing now":
-            return styles.unit_colours(units, by, session.counts)
-        if self._base[0] is None or self._base[0][0] is not units or self._base[0][1] != by:
-            self._base = ((units, by), styles.unit_colours(units, by, None))
+            return styles.unit_colours(units, by, session.counts, dark=session.dark)
+        now = (units, by, session.contribution, session.dark)
+        if self._base[0] is None or any(a is not b for a, b in zip(self._base[0], now, strict=True)):
+            colours = styles.unit_colours(units, by, None, contribution=session.contribution, dark=session.dark)
+            self._base = (now, colours)
         return self._base[1].copy()
 
     def _sizes(self, diameter: float, chosen: np.ndarray) -> np.ndarray:
-        return styles.unit_sizes(diameter, self.session.counts, len(chosen)) * np.where(chosen, 1.15, 1.0)
+        return styles.unit_sizes(diameter, self.session.counts, len(chosen)) * np.where(chosen, 1.2, 1.0)
 
     def _chosen(self) -> np.ndarray:
-        chosen = set(self.session.selected)
-        return np.fromiter((unit in chosen for unit in self.session.unit_ids), bool, len(self.session.unit_ids))
+        session = self.session
+        chosen = np.zeros(len(session.unit_ids), bool)
+        chosen[session.rows(session.selected)] = True
+        return chosen
+
+    def _on_contribution(self) -> None:
+        if self.session.colour_by == "contribution":
+            self.paint_units()
 
     def _on_described(self) -> None:
         """Show what has been found out of the units, such as cell types by optotagging."""
@@ -255,8 +333,24 @@ class SceneLayers:
             self.session.frame = compat.frame_of(self._viewer)
 
     def _on_frame(self) -> None:
-        self.return_to_frame()
+        session, movie = self.session, self.get(styles.MOVIE)
+        if session.playing and movie is not None and not self.away:
+            compat.play_to_frame(self._viewer, movie, session.frame)
+            self._heatmap()
+            # nobody reads numbers faster
+            if time.perf_counter() - self._captioned_s < CAPTION_S:
+                return
+        else:
+            self.return_to_frame()
+        self._captioned_s = time.perf_counter()
         self._caption()
+
+    def _on_playing(self, on: bool) -> None:
+        if not on and not self.away and self.get(styles.MOVIE) is not None:
+            compat.settle_dims(self._viewer)
+            self._caption()
+        self._scaled = None
+        self._heatmap()
 
     def return_to_frame(self) -> None:
         """Put the slider where the session says."""
@@ -264,20 +358,18 @@ class SceneLayers:
             compat.go_to_frame(self._viewer, self.session.frame)
 
     def _caption(self) -> None:
-        layer = self.get(styles.LABELS)
+        layer = self.get(styles.CAPTION)
         if layer is None or self.layout is None:
             return
         text = self.caption_text()
         points = layer_data.label_points(self.layout)
-        strings = list(layer.text.values)
-        strings[0] = text
         left = self.layout.frame.left + compat.text_width(text, points) / 2
         # digits are of one width, so that the words seldom move; moving them costs more than all the rest
         if abs(layer.data[0, 1] - left) > 0.002 * self.layout.frame.width:
             data = np.array(layer.data)
             data[0, 1] = left
             layer.data = data
-        layer.text.string = strings
+        layer.text.string = [text]
         layer.refresh_text()
 
     def caption_text(self) -> str:
@@ -296,32 +388,51 @@ class SceneLayers:
         return text
 
     # -- what was said ---------------------------------------------------------------------------------------------------------------
-    def _on_result(self) -> None:
+    def _subtitle(self) -> None:
         layer = self.get(styles.SENTENCE)
         if layer is not None and self.layout is not None:
-            subtitle.show(layer, *subtitle.words_of(self.session.result), self.layout.frame, compat.text_width)
-        self._heatmap()
+            subtitle.show(layer, *subtitle.words_of(self.session.spoken), self.layout.frame, compat.text_width)
 
     def heat_values(self) -> tuple[np.ndarray, tuple[float, float]] | None:
-        """Return what lies on the frame now and the range of its colours, or None."""
+        """Return what lies on the frame now and the range of its colours, or None.
+
+        While the film plays it is what is known of the play head's place, and one range holds for all of the showing, so that one sees the map grow and fade.
+        """
         session = self.session
-        return None if session.result is None else heat_of(session.result, session.shown)
+        if not session.playing or self.showing is None:
+            return None if session.result is None else heat_of(session.result, session.shown)
+        here = self.showing.map_at(session.frame)
+        found = None if here is None else heat_of(here, session.shown)
+        return None if found is None else (found[0], (0.0, self._top()))
+
+    def _top(self) -> float:
+        """Return the largest patch of what is shown in this showing, as far as it is known."""
+        assert self.showing is not None
+        now = (self.session.shown, self.showing.results)
+        if self._scaled is None or any(a is not b for a, b in zip(self._scaled[0], now, strict=True)):
+            self._scaled = (now, self.showing.top(self.session.shown))
+        return self._scaled[1]
 
     def _heatmap(self) -> None:
         layer, session = self.get(styles.HEATMAP), self.session
         if layer is None:
             return
-        heat = self.heat_values()
         geometry = session.geometry
         if geometry is None or session.shown is None:
             layer.visible = False
             return
+        heat = self.heat_values()
         # an empty map rather than a hidden layer, for showing and hiding makes napari build its scene anew
-        values, limits = heat or (np.zeros((geometry.rows, geometry.columns), np.float32), (0.0, 1.0))
-        layer.data = values
-        layer.contrast_limits = limits
-        layer.scale = geometry.scale
-        layer.translate = geometry.translate
+        values, limits = heat or (np.zeros((geometry.rows, geometry.columns), np.float32), None)
+        compat.show_image(self._viewer, layer, values)
+        if limits is None and not session.playing:
+            limits = (0.0, 1.0)
+        if limits is not None and tuple(layer.contrast_limits) != limits:
+            layer.contrast_limits = limits
+        if not np.array_equal(layer.scale, geometry.scale):
+            layer.scale = geometry.scale
+        if not np.array_equal(layer.translate, geometry.translate):
+            layer.translate = geometry.translate
         if not layer.visible:
             layer.visible = True
         self._colour_bar()
@@ -378,7 +489,7 @@ class SceneLayers:
             "string": ["the models see what lies inside the white line"],
             "size": 0.0195 * frame.width / compat.PIXELS_PER_POINT,
             "scaling": True,
-            "color": styles.QUIET,
+            "color": styles.SEEN,
             "anchor": "lower_left",
             "translation": (0.012 * frame.width, 0.0),
         }

@@ -1,5 +1,6 @@
 """Opens recordings and stimuli beside the window's thread and puts them into the session; counts spikes for the slider."""
 
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,10 @@ def tagging_is_due(recording: Any) -> bool:
     )
 
 
+COUNT_S = 0.1
+"""While the film plays, spikes are counted this often: their window is longer still."""
+
+
 class Loader:
     """Opens things for one session, and reads spike times while the units are on screen already.
 
@@ -110,10 +115,18 @@ class Loader:
         self._queued: weakref.WeakSet[Any] = weakref.WeakSet()
         self._read: weakref.WeakKeyDictionary[Any, set] = weakref.WeakKeyDictionary()
         self._closed = False
+        self._counted_s = 0.0
         events = session.events
         self._links: list[tuple[Any, Callable]] = [
             (signal, self.count)
-            for signal in (events.frame, events.repeat, events.decoder, session.scene_changed, events.spikes_ready)
+            for signal in (
+                events.frame,
+                events.repeat,
+                events.decoder,
+                events.playing,
+                session.scene_changed,
+                events.spikes_ready,
+            )
         ]
         self._links += [(events.recording, self._read_spikes), (events.selected, self._read_selected)]
         for signal, slot in self._links:
@@ -379,6 +392,9 @@ class Loader:
     def count(self) -> None:
         """Count every unit's spikes in the window of the present moment."""
         session = self.session
+        if session.playing and time.perf_counter() - self._counted_s < COUNT_S:
+            return
+        self._counted_s = time.perf_counter()
         row = session.moment
         if session.recording is None or session.moments is None or row is None or not spikes_loaded(session.recording):
             session.counts = None

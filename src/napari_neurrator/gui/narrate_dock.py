@@ -26,7 +26,8 @@ def who(session: Any) -> str:
     units = session.recording.units
     words = f"{n} unit{'s' if n != 1 else ''}"
     if "region" in units:
-        found = Counter(units.loc[list(session.selected), "region"].astype(str)).most_common()
+        counts = session.count_by("region", session.rows(session.selected))
+        found = Counter({name: count for name, count in counts.items() if count}).most_common()
         listed = ", ".join(f"{name} {count}" for name, count in found[:4])
         words += f": {listed}" + (f" and {len(found) - 4} more regions" if len(found) > 4 else "")
     return words
@@ -77,6 +78,8 @@ class NarrateDock(parts.Listener):
         self.held_out = parts.text(wrap=False)
         layout.addWidget(parts.row(parts.text("Showing", wrap=False), self.repeat, self.held_out, 1))
         self.prompt = QLineEdit()
+        parts.named(self.prompt, "Prompt")
+        parts.named(self.repeat, "Showing")
         self.prompt.setPlaceholderText("Ask in your own words (empty: the usual prompt)")
         self.prompt.editingFinished.connect(self._on_prompt)
         layout.addWidget(self.prompt)
@@ -85,6 +88,7 @@ class NarrateDock(parts.Listener):
         )
         self.stop = parts.button("Stop", self._stop, "Stop what runs")
         self.live = QCheckBox("live")
+        parts.named(self.live, "Narrate live")
         self.live.setToolTip("Narrate by itself as the selection or the slider changes")
         self.live.toggled.connect(self._on_live)
         self.go.setMinimumWidth(110)
@@ -94,6 +98,7 @@ class NarrateDock(parts.Listener):
         layout.addWidget(parts.row(self.go, self.stop, self.live, self.stage))
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
+        parts.named(self.progress, "Progress")
         self.progress.setFixedHeight(6)
         policy = self.progress.sizePolicy()
         policy.setRetainSizeWhenHidden(True)

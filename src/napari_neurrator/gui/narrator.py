@@ -29,7 +29,9 @@ SLIDER_MS = 150
 """How long live narration waits for the hand to rest on the slider. After a lasso it does not wait: the models work while the window
 draws the new selection."""
 
-KEPT = 500
+FOLLOW_MS = 250
+KEPT = 5000
+"""Results that are remembered: a film of some minutes, narrated through."""
 N_CONCEPTS = 8
 
 
@@ -125,6 +127,10 @@ class Narrator:
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._live)
+        self._following = QTimer()
+        self._following.setSingleShot(True)
+        self._following.setInterval(FOLLOW_MS)
+        self._following.timeout.connect(self._follow)
         events = session.events
         self._links: list[tuple[Any, Any]] = [
             (events.selected, self._on_selection),
@@ -134,6 +140,8 @@ class Narrator:
             (events.decoder, self._on_selection),
             (events.live, self._on_selection),
             (events.spikes_ready, self._on_selection),
+            (events.playing, self._on_selection),
+            (session.results_grew, self._on_grown),
         ]
         for signal, slot in self._links:
             signal.connect(slot)
@@ -141,6 +149,7 @@ class Narrator:
     def close(self) -> None:
         """Stop listening and stop what runs."""
         self._timer.stop()
+        self._following.stop()
         for signal, slot in self._links:
             signal.disconnect(slot)
         self._links = []
@@ -171,17 +180,33 @@ class Narrator:
         if self._pending is not None and key != self._pending.key:
             self._displace()
         cached = None if key is None else session.results.get(key)
+        self._timer.stop()
+        if session.playing:
+            # the docks follow a few times a second, as fast as one can read; what is to be said is worked out ahead
+            if not self._following.isActive():
+                self._following.start()
+            return
         if session.result is not cached and not (self._pending is not None and self._pending.key == key):
             session.result = cached
-        self._timer.stop()
-        if session.live and key is not None and cached is None:
+        if session.live and key is not None and (cached is None or cached.in_part):
             if wait_ms:
                 self._timer.start(wait_ms)
             else:
                 self._live()
 
+    def _follow(self) -> None:
+        """Show in the docks what is known of where the play head is now."""
+        key = self.session.key()
+        cached = None if key is None else self.session.results.get(key)
+        if self._pending is None and cached is not None and self.session.result is not cached:
+            self.session.result = cached
+
+    def _on_grown(self) -> None:
+        if not self.session.playing:
+            self._follow()
+
     def _live(self) -> None:
-        if self.session.live and self.session.key() is not None and self._pending is None:
+        if self.session.live and not self.session.playing and self.session.key() is not None and self._pending is None:
             self._start(silently=True)
 
     # -- the job ---------------------------------------------------------------------------------------------------------------------

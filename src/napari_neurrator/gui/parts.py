@@ -71,6 +71,12 @@ def text(words: str = "", *, bold: bool = False, quiet: bool = False, points: fl
     return label
 
 
+def named(widget: Any, name: str) -> Any:
+    """Give a widget the name by which a screen reader reads it out; returns the widget."""
+    widget.setAccessibleName(name)
+    return widget
+
+
 def badge(label: QLabel, words: str, kind: str) -> None:
     """Show `words` as a coloured badge; `kind` is "good", "warn" or "plain". Empty words hide it."""
     colours = {"good": ("#0e3b31", "#5fe0b5"), "warn": ("#46330c", "#ffc857"), "plain": ("#2f363f", "#c9d4dc")}
@@ -143,10 +149,12 @@ def button(words: str, slot: Callable[[], Any], tip: str = "", *, primary: bool 
     made = QPushButton(words)
     made.clicked.connect(lambda *_: slot())
     made.setToolTip(tip)
+    made.setAccessibleName(words.strip("… ▶") or tip)
+    made.setAccessibleDescription(tip)
     if primary:
         made.setStyleSheet(
             f"QPushButton {{ background: {ACCENT}; color: #0b1620; font-weight: bold; padding: 6px; }}"
-            "QPushButton:hover { background: #7cc8f2; } QPushButton:disabled { background: #3a424c; color: #7d8792; }"
+            "QPushButton:hover { background: #7cc8f2; } QPushButton:disabled { background: rgba(128, 138, 150, 70); color: #7d8792; }"
         )
     return made
 
@@ -157,9 +165,11 @@ def toggle(words: str, tip: str = "") -> QToolButton:
     made.setText(words)
     made.setCheckable(True)
     made.setToolTip(tip)
+    made.setAccessibleName(words)
+    made.setAccessibleDescription(tip)
     made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     made.setStyleSheet(
-        "QToolButton { padding: 4px 6px; border-radius: 3px; background: #414851; color: #f0f1f2; }"
+        "QToolButton { padding: 4px 6px; border-radius: 3px; background: rgba(128, 138, 150, 90); }"
         f"QToolButton:checked {{ background: {ACCENT}; color: #0b1620; font-weight: bold; }}"
     )
     return made
@@ -169,7 +179,7 @@ def line() -> QFrame:
     """Make a thin rule."""
     rule = QFrame()
     rule.setFixedHeight(1)
-    rule.setStyleSheet("QFrame { background: #3a424c; }")
+    rule.setStyleSheet("QFrame { background: rgba(128, 138, 150, 110); }")
     return rule
 
 

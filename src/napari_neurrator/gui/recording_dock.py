@@ -1,10 +1,10 @@
 """The Recording dock: open a session, see what it is, choose units."""
 
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -20,7 +20,9 @@ from qtpy.QtWidgets import (
 
 from . import compat, parts
 from . import layer_styles as styles
+from .legend import Legend
 from .loader import stimulus_names
+from .recent import RecentButton
 from .session_list import SessionList
 from .state import COLOUR_BY, SelectMode, Session
 from .units_table import UnitsTable
@@ -47,6 +49,8 @@ def colour_choices(session: Session) -> list[str]:
     for words in COLOUR_BY:
         column = styles.COLUMNS.get(words)
         # cell type stands there always, so that its absence is seen
+        if words == "contribution" and session.contribution is None:
+            continue
         if (
             column is None
             or words == "cell type"
@@ -79,6 +83,7 @@ class RecordingDock(parts.Listener):
         super().__init__(workspace.session)
         self.workspace = workspace
         self._bars: dict[str, parts.Bar] = {}
+        self._legend: tuple[tuple[Any, bool], dict[str, str]] | None = None
         layout = parts.column(parts.scrolled(self))
         layout.addWidget(
             parts.row(
@@ -95,12 +100,13 @@ class RecordingDock(parts.Listener):
                 spacing=4,
             )
         )
+        self.recent = RecentButton(workspace)
+        layout.addWidget(self.recent)
         layout.addWidget(SessionList(workspace))
         self.name = parts.text(bold=True, points=11)
         self.badge = parts.text(wrap=True)
         self.facts = parts.text(quiet=True)
         self.problems = parts.text()
-        self.problems.setStyleSheet("QLabel { color: #ffc857; }")
         for label in (self.name, self.badge, self.facts, self.problems):
             layout.addWidget(label)
 
@@ -116,6 +122,7 @@ class RecordingDock(parts.Listener):
         layout.addWidget(parts.row(self.stimulus, self.frames, self.shown_when, spacing=4))
         self.stimulus.setMinimumContentsLength(12)
         self.stimulus.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        parts.named(self.stimulus, "Stimulus that is shown")
         parts_policy = self.stimulus.sizePolicy()
         parts_policy.setHorizontalStretch(1)
         self.stimulus.setSizePolicy(parts_policy)
@@ -124,8 +131,14 @@ class RecordingDock(parts.Listener):
         self.colour = QComboBox()
         self.colour.textActivated.connect(self._on_colour)
         self.brain = parts.button("Brain view", self._on_view)
+        parts.named(self.colour, "Colour the units by")
         layout.addWidget(parts.row(parts.text("Colour by", wrap=False), self.colour, 1, self.brain))
-        self.good = QCheckBox("Only units that pass quality control")
+        self.legend = Legend(self.session)
+        workspace.when_closed(self.legend.let_go)
+        layout.addWidget(self.legend)
+        self.good = parts.named(
+            QCheckBox("Only units that pass quality control"), "Only units that pass quality control"
+        )
         self.good.toggled.connect(self._on_good)
         self.n_good = parts.text(quiet=True, points=8.5, wrap=False)
         self.n_good.setContentsMargins(22, 0, 0, 2)
@@ -147,6 +160,7 @@ class RecordingDock(parts.Listener):
         self.query = QLineEdit()
         self.query.setPlaceholderText('region == "VISp" and y_um > 800')
         self.query.setToolTip("A pandas query on the units table; Enter selects")
+        parts.named(self.query, "Query on the units table")
         self.query.returnPressed.connect(lambda: self._query("replace"))
         layout.addWidget(self.query)
         layout.addWidget(
@@ -159,7 +173,16 @@ class RecordingDock(parts.Listener):
             )
         )
         self.count = parts.text(bold=True, wrap=False)
-        layout.addWidget(parts.row(self.count, 1, parts.button("All", self._all), parts.button("Clear", self._clear)))
+        history = workspace.history
+        self.undo = parts.button("↶", history.undo, "Undo: selection and groups (Ctrl+Z)")
+        self.redo = parts.button("↷", history.redo, "Do again what was undone (Ctrl+Shift+Z)")
+        for made, name in ((self.undo, "Undo"), (self.redo, "Redo")):
+            parts.named(made, name).setFixedWidth(32)
+        every, none = (
+            parts.button("All", self._all, "Select all units that are shown"),
+            parts.button("Clear", self._clear, "Select nothing (Q)"),
+        )
+        layout.addWidget(parts.row(self.count, 1, self.undo, self.redo, every, none, spacing=4))
 
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -176,6 +199,7 @@ class RecordingDock(parts.Listener):
         self.tabs.setTabToolTip(0, "How many units of each region are selected")
         self.tabs.setTabToolTip(1, "Every unit: sort by a header, find by words, select rows")
         self.tabs.setDocumentMode(True)
+        parts.named(self.tabs, "Regions and table of units")
         self.tabs.setMinimumHeight(200)
         self.tabs.currentChanged.connect(self._make_room)
         layout.addWidget(self.tabs, 1)
@@ -183,6 +207,7 @@ class RecordingDock(parts.Listener):
         layout.addWidget(parts.heading("Groups"))
         self.groups = QComboBox()
         self.groups.activated.connect(lambda _: self._pick_group())
+        parts.named(self.groups, "Saved groups of units")
         self.groups.setSizePolicy(parts_policy)
         self.groups.setMinimumContentsLength(8)
         layout.addWidget(
@@ -197,11 +222,13 @@ class RecordingDock(parts.Listener):
         events = self.session.events
         described = self.session.units_described
         self.listen(self._show_recording, self.session.scene_changed, events.recording, events.stimulus_name, described)
-        self.listen(self._show_colours, events.colour_by, events.recording, described)
+        self.listen(self._show_colours, events.colour_by, events.recording, events.contribution, described)
+        self.listen(self._show_theme, events.dark)
         self.listen(self._show_selection, events.selected, events.only_good, self.session.scene_changed, described)
         self.listen(self._show_quality, events.only_good, events.recording, described)
         self.listen(self._show_view, events.view, events.recording)
         self.listen(self._show_groups, events.groups)
+        self.listen(self._show_history, events.groups, events.selected, events.recording)
         self.listen(lambda: self.lasso.setChecked(self.session.lassoing), events.lassoing)
         self.listen(lambda: self.setEnabled(self.session.job.kind != "opening"), events.job)
 
@@ -346,6 +373,15 @@ class RecordingDock(parts.Listener):
             session.colour_by = "region"
         self.colour.setCurrentText(session.colour_by)
 
+    def _show_theme(self) -> None:
+        self.problems.setStyleSheet(f"QLabel {{ color: {'#ffc857' if self.session.dark else '#8a5a00'}; }}")
+        self._show_selection()
+
+    def _show_history(self) -> None:
+        history = self.workspace.history
+        self.undo.setEnabled(history.can_undo)
+        self.redo.setEnabled(history.can_redo)
+
     def _show_quality(self) -> None:
         session = self.session
         known = session.recording is not None and "passes_qc" in session.recording.units
@@ -384,9 +420,9 @@ class RecordingDock(parts.Listener):
             parts.clear(self.regions)
             self._bars = {}
             return
-        every = Counter(units["region"].astype(str)[shown])
-        chosen = Counter(units.loc[list(session.selected), "region"].astype(str))
-        legend = styles.categories(units["region"])
+        every = session.count_by("region", np.flatnonzero(shown))
+        chosen = session.count_by("region", session.rows(session.selected))
+        legend = self._region_legend(units)
         if list(self._bars) != list(legend):
             parts.clear(self.regions)
             self._bars = {}
@@ -401,8 +437,15 @@ class RecordingDock(parts.Listener):
         for name, bar in self._bars.items():
             bar.share, bar.number = chosen[name] / max(1, every[name]), f"{chosen[name]} / {every[name]}"
             bar.colour = legend[name]
+            bar.setAccessibleName(f"{name}: {chosen[name]} of {every[name]} units selected")
             bar.setVisible(every[name] > 0)
             bar.update()
+
+    def _region_legend(self, units: Any) -> dict[str, str]:
+        now = (units, self.session.dark)
+        if self._legend is None or self._legend[0][0] is not units or self._legend[0][1] != now[1]:
+            self._legend = (now, styles.categories(units["region"], self.session.dark))
+        return self._legend[1]
 
     def _show_groups(self) -> None:
         now = self.groups.currentText()

@@ -30,7 +30,7 @@ INTERPOLATIONS = {
 HEAT_COLOURS = ("inferno", "magma", "viridis", "cividis", "grey")
 """Colour maps whose lightness rises evenly, so that colour-blind people and grey prints order them as well."""
 
-COLOUR_BY = ("region", "depth", "cell type", "waveform", "probe", "session", "animal", "firing now")
+COLOUR_BY = ("region", "depth", "cell type", "waveform", "probe", "session", "animal", "firing now", "contribution")
 View = Literal["probe", "brain"]
 CCF_COLUMNS = ("ccf_ap_um", "ccf_dv_um", "ccf_lr_um")
 
@@ -99,6 +99,11 @@ class Result:
     evidence: Evidence | None = None
     problem: str = ""
     """Why there is no evidence, where there is none."""
+
+    @property
+    def in_part(self) -> bool:
+        """Whether only the maps of the moment are known, and no sentence was asked for."""
+        return not self.spoken and not self.finished
 
     @property
     def greyed(self) -> bool:
@@ -204,15 +209,19 @@ class Moments:
 
     def row(self, frame: int, repeat: int) -> int | None:
         """Return the row of `frame` in showing `repeat`, or None if it was not shown then."""
-        frames, rows = self._by_repeat.get(repeat, (np.empty(0, int), np.empty(0, int)))
+        frames, rows = self.shown_in(repeat)
         at = int(np.searchsorted(frames, frame, side="right")) - 1
         if at < 0 or frames[at] < 0 or frame - frames[at] > self.reach:
             return None
         return int(rows[at])
 
+    def shown_in(self, repeat: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frames that were shown in showing `repeat`, ascending, and their rows."""
+        return self._by_repeat.get(repeat, (np.empty(0, int), np.empty(0, int)))
+
     def rows(self, repeat: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the frames that were on in showing `repeat`, ascending, and the row of each."""
-        frames, rows = self._by_repeat.get(repeat, (np.empty(0, int), np.empty(0, int)))
+        """Return the same without the blank screen."""
+        frames, rows = self.shown_in(repeat)
         return frames[frames >= 0], rows[frames >= 0]
 
     def time(self, row: int) -> float:
@@ -225,11 +234,12 @@ class Moments:
 
 
 _IDENTITY = (
-    "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened", "course", "ceiling", "gallery", "heat_scale"
+    "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened", "course", "ceiling", "gallery", "heat_scale",
+    "spoken", "contribution",
 )  # fmt: skip
 _KEPT = (
     "selected", "groups", "results", "stimulus", "stimulus_name", "stimulus_file", "moments", "decoder", "decoder_folder", "profile",
-    "geometry", "frame", "repeat",
+    "geometry", "frame", "repeat", "contribution", "contribution_of",
 )  # fmt: skip
 """What belongs to one recording and comes back when the window returns to it."""
 
@@ -272,7 +282,11 @@ class Session:
     """Everything the window shows, and the events that say it changed.
 
     Every field has a signal of its own under ``events`` (``session.events.selected.connect(...)``). Fields are replaced, never changed
-    in place; writes happen in the window's thread only.
+    in place, but for `results`, to which moments are added (`results_grew` says so); writes happen in the window's thread only.
+
+    ``result`` is what the docks show, of the present moment; ``spoken`` is the sentence on the frame: while the film plays, the last one before it.
+    ``ahead`` says what is worked out in the background, and ``filling`` that the whole showing shall be. ``contribution`` holds one signed number a unit,
+    NaN where it is not known, and ``contribution_of`` says in words to what.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
@@ -281,6 +295,7 @@ class Session:
     notified: ClassVar[Signal] = Signal(str, str)
     scene_changed: ClassVar[Signal] = Signal()
     units_described: ClassVar[Signal] = Signal()
+    results_grew: ClassVar[Signal] = Signal()
 
     source: str = ""
     recording: Any = None
@@ -298,10 +313,16 @@ class Session:
     colour_by: str = "region"
     only_good: bool = False
     view: View = "probe"
+    dark: bool = True
+    contribution: np.ndarray | None = None
+    contribution_of: str = ""
 
     frame: int = 0
     repeat: int = 0
     counts: np.ndarray | None = None
+    playing: bool = False
+    speed: float = 1.0
+    loop: bool = True
 
     decoder: Any = None
     decoder_folder: str = ""
@@ -313,6 +334,10 @@ class Session:
     job: Job = Job()
     result: Result | None = None
     results: dict[ResultKey, Result] = field(default_factory=dict)
+    spoken: Result | None = None
+    ahead: Job = Job()
+    filling: bool = False
+    sentence_every_s: float = 1.0
     shown: Shown = None
     opacity: float = 0.8
     interpolation: str = "linear"
@@ -330,6 +355,9 @@ class Session:
     def __post_init__(self) -> None:
         self._index: Any = None
         self._ids: Units = ()
+        self._named: tuple[Any, dict[str, tuple[list[str], np.ndarray]]] | None = None
+        self._rows_of: tuple[Units, Units, np.ndarray] | None = None
+        self._row_of: tuple[Units, dict[UnitId, int]] | None = None
         self.events.only_good.connect(self._drop_hidden)
 
     # -- reading ---------------------------------------------------------------------------------------------------------------------
@@ -342,6 +370,38 @@ class Session:
         if index is not self._index:
             self._index, self._ids = index, tuple(index)
         return self._ids
+
+    def named(self, column: str) -> tuple[list[str], np.ndarray]:
+        """Return the names in a column of the units table, and which of them each unit has, (unit,); nothing where there is no such column."""
+        units = None if self.recording is None else self.recording.units
+        if units is None or column not in units:
+            return [], np.zeros(0, int)
+        if self._named is None or self._named[0] is not units:
+            self._named = (units, {})
+        if column not in self._named[1]:
+            codes, names = pd.factorize(units[column].astype(str))
+            self._named[1][column] = ([str(name) for name in names], np.asarray(codes, int))
+        return self._named[1][column]
+
+    def count_by(self, column: str, rows: np.ndarray | None = None) -> dict[str, int]:
+        """Return how many units, of all or of some rows, have each name in a column of the units table; none is left out."""
+        names, codes = self.named(column)
+        counts = np.bincount(codes if rows is None else codes[rows], minlength=len(names))
+        return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
+    def rows(self, unit_ids: Sequence[UnitId]) -> np.ndarray:
+        """Return the rows of units in the table of the recording, (n,)."""
+        ids = self.unit_ids
+        if self._rows_of is not None and self._rows_of[0] is unit_ids and self._rows_of[1] is ids:
+            return self._rows_of[2]
+        if self._row_of is None or self._row_of[0] is not ids:
+            self._row_of = (ids, {unit: row for row, unit in enumerate(ids)})
+        row_of = self._row_of[1]
+        rows = np.fromiter((row_of[unit] for unit in unit_ids), int, len(unit_ids))
+        if isinstance(unit_ids, tuple):
+            # several ask for those of the selection
+            self._rows_of = (unit_ids, ids, rows)
+        return rows
 
     @property
     def passing(self) -> np.ndarray:
@@ -411,6 +471,7 @@ class Session:
             for key, result in self.results.items()
             if (key.units, key.decoder, key.prompt) == (now.units, now.decoder, now.prompt)
             and result.held_out
+            and result.spoken
             and result.evidence is not None
             and result.evidence.testable
         ]
@@ -490,12 +551,15 @@ class Session:
             self.opened = tuple(left if entry is now else entry for entry in self.opened)
 
     def _reset(self) -> None:
+        self.playing = self.filling = False
         self.selected, self.groups, self.results, self.result, self.shown = (), {}, {}, None, None
+        self.spoken = None
         self.stimulus, self.stimulus_name, self.stimulus_file, self.moments = None, "", None, None
         self.decoder, self.decoder_folder, self.profile, self.geometry = None, "", "", None
         self.frame, self.repeat, self.counts = 0, 0, None
         self.course, self.ceiling, self.gallery = None, None, None
         self.view = "probe"
+        self.contribution, self.contribution_of = None, ""
 
     def _drop_hidden(self) -> None:
         # what is not shown is not selected either
@@ -503,7 +567,8 @@ class Session:
 
     def show_stimulus(self, name: str, stimulus: Any, moments: Moments | None, file: str | None = None) -> None:
         """Lay a stimulus beside the units; `stimulus` is None where its frames are not known."""
-        self.result, self.shown, self.geometry, self.gallery = None, None, None, None
+        self.playing = self.filling = False
+        self.result, self.spoken, self.shown, self.geometry, self.gallery = None, None, None, None, None
         self.frame, self.repeat, self.counts = 0, 0, None
         self.stimulus_name, self.stimulus_file, self.moments, self.stimulus = name, file, moments, stimulus
         self.scene_changed.emit()
@@ -554,6 +619,33 @@ class Session:
     def delete_group(self, name: str) -> None:
         """Forget the group `name`."""
         self.groups = {kept: units for kept, units in self.groups.items() if kept != name}
+
+    def show_contribution(self, values: np.ndarray | None, of: str = "") -> None:
+        """Colour the units by how much each adds to something, or no longer.
+
+        Parameters
+        ----------
+        values : ndarray of float, shape (unit,), optional
+            Signed contribution of every unit of the recording, in the order of its table; NaN where it is not known.
+        of : str
+            To what they contribute, in words: "the concept ball".
+
+        Raises
+        ------
+        NeurratorError
+            There is not one value a unit.
+        """
+        if values is None:
+            self.contribution, self.contribution_of = None, ""
+            return
+        values = np.asarray(values, float)
+        if values.shape != (len(self.unit_ids),):
+            raise NeurratorError(
+                f"The contribution has the shape {values.shape}, but the recording has {len(self.unit_ids)} units: give one number a unit."
+            )
+        self.contribution_of = of
+        self.contribution = values
+        self.colour_by = "contribution"
 
     def fail(self, message: str) -> None:
         """Tell the user what is wrong, in one sentence."""

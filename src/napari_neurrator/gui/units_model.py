@@ -83,6 +83,17 @@ class UnitsModel(QAbstractTableModel):
         self._ranks: list[np.ndarray] = []
         self._tips: list[str] = []
         self._colours: list[QIcon] = []
+        self._units: pd.DataFrame = pd.DataFrame()
+        self._dark = True
+
+    def show_theme(self, dark: bool) -> None:
+        """Take colours for a dark or a light window."""
+        if dark == self._dark:
+            return
+        self._dark = dark
+        self._colours = _swatches(self._units, dark)
+        if len(self.ids) and self.columns:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self.ids) - 1, len(self.columns) - 1))
 
     def show(self, units: pd.DataFrame | None, ids: tuple[Any, ...], passing: np.ndarray) -> None:
         """Show another table."""
@@ -96,7 +107,8 @@ class UnitsModel(QAbstractTableModel):
             cells, ranks = _written(units, column)
             self._cells.append(cells)
             self._ranks.append(ranks)
-        self._tips, self._colours = _tips(units), _swatches(units)
+        self._units = units
+        self._tips, self._colours = _tips(units), _swatches(units, self._dark)
         self.endResetModel()
 
     def rowCount(self, parent: Index | None = None) -> int:
@@ -123,7 +135,7 @@ class UnitsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole and self._colours and self.columns[column].name == "region":
             return self._colours[row]
         if role == Qt.ItemDataRole.ForegroundRole and not self.passing[row]:
-            return QColor(styles.QUIET)
+            return QColor(styles.scene(self._dark).quiet)
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -233,11 +245,11 @@ def _tips(units: pd.DataFrame) -> list[str]:
     return tips
 
 
-def _swatches(units: pd.DataFrame) -> list[QIcon]:
+def _swatches(units: pd.DataFrame, dark: bool) -> list[QIcon]:
     """Return a dot of its region's colour for each unit; one that is the same on a selected row."""
     if "region" not in units:
         return []
-    icons = {name: _dot(colour) for name, colour in styles.categories(units["region"]).items()}
+    icons = {name: _dot(colour) for name, colour in styles.categories(units["region"], dark).items()}
     return [icons[name] for name in units["region"].astype(str)]
 
 

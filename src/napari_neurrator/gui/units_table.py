@@ -3,7 +3,8 @@
 from typing import Any, cast
 
 import numpy as np
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QFileDialog, QHeaderView, QLineEdit, QTableView
 
 from . import parts
@@ -45,12 +46,8 @@ class UnitsTable(parts.Listener):
         rows.hide()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultSectionSize(ROW_PX)
-        self.view.setStyleSheet(
-            "QTableView { background: #20252c; alternate-background-color: #262c34; border: none; }"
-            "QTableView::item:selected { background: #2d5876; color: #ffffff; }"
-            "QTableView::item { padding: 0px 7px 0px 4px; }"
-            "QHeaderView::section { padding: 3px 5px; font-weight: bold; }"
-        )
+        parts.named(self.view, "Table of units")
+        parts.named(self.search, "Find units")
         layout.addWidget(self.view, 1)
         layout.addWidget(
             parts.row(
@@ -58,6 +55,7 @@ class UnitsTable(parts.Listener):
             )
         )
         self._busy = False
+        self._late = False
         self._units: Any = None
         self.search.textChanged.connect(self._find)
         self.view.selectionModel().selectionChanged.connect(self._on_selected)
@@ -65,6 +63,7 @@ class UnitsTable(parts.Listener):
         self.listen(self._show_units, session.scene_changed, session.units_described, events.recording)
         self.listen(self._show_good, events.only_good)
         self.listen(self._show_selection, events.selected)
+        self.listen(self._show_theme, events.dark)
 
     # -- from the session ------------------------------------------------------------------------------------------------------------
     def _show_units(self) -> None:
@@ -77,6 +76,18 @@ class UnitsTable(parts.Listener):
         self._busy = False
         self._fit_columns()
         self._refresh()
+
+    def _show_theme(self) -> None:
+        back, other, chosen = (
+            ("#20252c", "#262c34", "#2d5876") if self.session.dark else ("#ffffff", "#f1f4f7", "#2b6e9c")
+        )
+        self.view.setStyleSheet(
+            f"QTableView {{ background: {back}; alternate-background-color: {other}; border: none; }}"
+            f"QTableView::item:selected {{ background: {chosen}; color: #ffffff; }}"
+            "QTableView::item { padding: 0px 7px 0px 4px; }"
+            "QHeaderView::section { padding: 3px 5px; font-weight: bold; }"
+        )
+        self.model.show_theme(self.session.dark)
 
     def _fit_columns(self) -> None:
         # by the header and a screenful of rows: looking at thousands of them takes long
@@ -107,6 +118,11 @@ class UnitsTable(parts.Listener):
         """Mark the rows of the selected units and bring one of them into view."""
         if self._busy:
             return
+        if not self.view.isVisible():
+            # thousands of rows take long to mark; they are when the table is looked at
+            self._late = True
+            return
+        self._late = False
         rows = self._proxy_rows(self.session.selected)
         now = {index.row() for index in self.view.selectionModel().selectedRows()}
         if now == set(rows.tolist()):
@@ -123,6 +139,12 @@ class UnitsTable(parts.Listener):
             bottom = self.proxy.rowCount() - 1 if bottom < 0 else bottom
             if not ((rows >= top) & (rows <= bottom)).any():
                 self.view.scrollTo(self.proxy.index(int(rows[0]), 0), QAbstractItemView.ScrollHint.PositionAtCenter)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Mark what was selected while the table was hidden."""
+        super().showEvent(event)
+        if self._late:
+            QTimer.singleShot(0, self._show_selection)
 
     def _proxy_rows(self, units: tuple[Any, ...]) -> np.ndarray:
         """Return the rows in which units stand now, ascending; those that are hidden are left out."""

@@ -6,6 +6,7 @@ from qtpy.QtCore import QTimer
 
 from .concepts_dock import ConceptsDock
 from .narrate_dock import NarrateDock
+from .play_dock import PlayDock
 from .recording_dock import RecordingDock
 from .workspace import Workspace
 
@@ -37,12 +38,22 @@ class ConceptsWidget(ConceptsDock):
         workspace.when_closed(self.let_go)
 
 
+class PlayWidget(PlayDock):
+    """The Play dock of a viewer."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        workspace = Workspace.of(napari_viewer)
+        super().__init__(workspace)
+        workspace.when_closed(self.let_go)
+
+
 class NeurratorWidget(NarrateWidget):
-    """The Narrate dock, which napari places; Recording and Concepts follow to where they belong."""
+    """The Narrate dock, which napari places; Recording, Concepts and Play follow to where they belong."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         workspace = self.workspace
         workspace.docks.setdefault("Narrate", self)
-        # the other two once napari has docked this one
+        # the others once napari has docked this one
         QTimer.singleShot(0, workspace.arrange)
+        QTimer.singleShot(0, workspace.offer_tour)

@@ -11,17 +11,24 @@ from qtpy.QtCore import QTimer
 from ..backend.client import Backend
 from ..session_file import is_session_file
 from . import compat
+from .ahead import Ahead
 from .backend_link import BackendLink, child_process_backend
 from .brain import BrainView
 from .concept_labels import ConceptLabels
 from .course import CourseFollower
 from .decoders import Decoders
 from .gallery import GalleryFinder
+from .history import History
+from .hover import Hover
 from .keeping import Keeping
 from .lasso import LassoTool
 from .layers import SceneLayers
 from .loader import Loader, import_readers
 from .narrator import Narrator
+from .player import Player
+from .remembering import Remembering
+from .shortcuts import Shortcuts
+from .showing import Showing
 from .state import Session
 from .threads import Background, MainThread
 
@@ -43,10 +50,12 @@ class Workspace:
         viewer = compat.unwrap(viewer)
         self._viewer = weakref.ref(viewer)
         self.session = Session()
+        self.remembering = Remembering(self.session)
         self.main = MainThread()
         self.background = Background(self.main)
         self.reading = Background(self.main, "neurrator-spikes")
         self.counting = Background(self.main, "neurrator-course")
+        self.preparing = Background(self.main, "neurrator-ahead")
         self.link = BackendLink(self.main, make_backend)
         self.layers = SceneLayers(viewer, self.session)
         self.loader = Loader(self.session, self.background, self.reading)
@@ -54,15 +63,26 @@ class Workspace:
         self.brain = BrainView(viewer, self.session, self.layers)
         self.narrator = Narrator(self.session, self.link)
         self.decoders = Decoders(self.session, self.link)
+        # before those that ask it which frame is due
+        self.player = Player(self.session)
+        self.showing = Showing(self.session, self.player)
+        self.layers.showing = self.showing
+        self.ahead = Ahead(self.session, self.player, self.link, self.preparing)
+        self.history = History(self.session)
+        self.hover = Hover(viewer, self.session, self.layers, self.lasso)
+        self.shortcuts = Shortcuts(viewer, self)
         self.keeping = Keeping(self.session, self.loader, self.decoders)
         self.labels = ConceptLabels(self.session, self.link)
         self.gallery = GalleryFinder(self.session, self.link)
         self.course = CourseFollower(self.session, self.link, self.counting)
         self.session.notified.connect(notify)
+        if self.remembering.problem:
+            self.session.warn(self.remembering.problem)
         self.session.events.decoder.connect(self._warm_up)
         self.session.scene_changed.connect(self._place_strip)
         self.docks: dict[str, Any] = {}
         self.strip: Any = None
+        self.tour: Any = None
         self._on_close: list[Callable[[], None]] = []
         self.closed = False
         compat.on_close(viewer, self.close)
@@ -144,6 +164,18 @@ class Workspace:
         if not self.closed and self.viewer is not None:
             arrange(self.viewer)
 
+    def show_tour(self) -> None:
+        """Show the four steps."""
+        from .tour import Tour
+
+        if not self.closed and self.tour is None and compat.qt_window(self.viewer) is not None:
+            self.tour = Tour(self)
+
+    def offer_tour(self) -> None:
+        """Show the four steps to those who have not seen them."""
+        if not self.remembering.settings.toured:
+            self.show_tour()
+
     def when_closed(self, callback: Callable[[], None]) -> None:
         """Call `callback` when this workspace ends."""
         self._on_close.append(callback)
@@ -166,6 +198,13 @@ class Workspace:
             self.course,
             self.gallery,
             self.labels,
+            self.remembering,
+            self.shortcuts,
+            self.hover,
+            self.history,
+            self.ahead,
+            self.showing,
+            self.player,
             self.narrator,
             self.decoders,
             self.brain,
@@ -177,6 +216,7 @@ class Workspace:
             self.background,
             self.reading,
             self.counting,
+            self.preparing,
         ):
             part.close()
 

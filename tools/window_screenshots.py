@@ -1,0 +1,115 @@
+"""Take the pictures of playing, colours, help and tour that the documentation shows, from the simulated sample.
+
+On Linux without a display: ``xvfb-run -a -s "-screen 0 3840x2160x24" python tools/window_screenshots.py [--out docs/images] [--decoder FOLDER]``.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from screenshots import wait
+
+FRAME = 400
+BY = ("depth", "cell type", "firing now", "contribution")
+
+
+def example_contribution(session: Any) -> np.ndarray:
+    """Return how much more than usual each unit fires at this frame, as an example of signed numbers."""
+    usual = (
+        session.recording.units["firing_rate_hz"].to_numpy(float)
+        * session.decoder.window.n_bins
+        * session.decoder.window.bin_s
+    )
+    return session.counts - usual
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--decoder", type=Path, help="folder of a fitted decoder; by default that of the demo")
+    options = parser.parse_args()
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    from napari_neurrator.gui import compat, mouse
+    from napari_neurrator.gui.demo import take_picture
+    from napari_neurrator.gui.launch import launch
+    from napari_neurrator.gui.workspace import Workspace
+
+    viewer = launch()
+    workspace = Workspace.of(viewer)
+    session, window = workspace.session, compat.qt_window(viewer)
+    assert window is not None
+
+    def resize(width: int, height: int) -> None:
+        window.resize(width, height)
+        mouse.settle(500)
+        workspace.layers.look()
+        mouse.settle(500)
+
+    def shoot(name: str) -> None:
+        mouse.settle(500)
+        take_picture(window, out / f"{name}.png")
+
+    try:
+        resize(1600, 1000)
+        session.live = False
+        workspace.open("sample", decoder=None if options.decoder is None else str(options.decoder))
+        wait(lambda: session.recording is not None and not session.job.busy and session.spikes_ready, "the sample")
+        if session.decoder is None:
+            raise SystemExit("The sample has no decoder yet: run 'neurrator demo' first.")
+        session.repeat = next(r for r in range(session.moments.n_repeats) if session.decoder.is_held_out(r, FRAME))
+        units = session.recording.units
+        session.select(units.index[units["region"].str.startswith("VIS")][::3])
+        workspace.ahead.narrate_whole()
+        wait(lambda: not session.filling and not session.ahead.busy, "the whole showing", 900)
+        top = max(
+            {c.name for r in workspace.showing.results for c in r.concepts},
+            key=lambda name: np.nansum(workspace.showing.strength(name)),
+        )
+        session.shown = top
+        session.frame, session.speed = FRAME, 1.0
+        resize(1600, 1000)
+        session.playing = True
+        wait(lambda: session.frame > FRAME + 20, "the film")
+        shoot("play")
+        session.playing = False
+        session.frame = FRAME
+        resize(1280, 800)
+        shoot("play_small")
+        resize(3840, 2160)
+        shoot("play_4k")
+        resize(1600, 1000)
+        for by in BY:
+            if by == "contribution":
+                session.show_contribution(
+                    example_contribution(session), "this frame, by how much more than usual they fire"
+                )
+            session.colour_by = by
+            shoot("colour_" + by.replace(" ", "_"))
+        viewer.theme = "light"
+        shoot("colour_contribution_light")
+        session.colour_by = "region"
+        shoot("play_light")
+        workspace.docks["Recording"].tabs.setCurrentIndex(1)
+        shoot("table_light")
+        viewer.theme = "dark"
+        workspace.docks["Recording"].tabs.setCurrentIndex(0)
+        workspace.shortcuts.show_help()
+        mouse.settle(300)
+        workspace.shortcuts._helper.grab().save(str(out / "help.png"))
+        workspace.shortcuts._helper.close()
+        workspace.show_tour()
+        for step in range(4):
+            workspace.tour.show_step(step)
+            shoot(f"tour_{step + 1}")
+        workspace.tour.leave()
+    finally:
+        workspace.close()
+        viewer.close()
+
+
+if __name__ == "__main__":
+    main()
