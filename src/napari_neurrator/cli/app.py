@@ -6,7 +6,7 @@ import sys
 import typer
 
 from ..errors import NeurratorError, Stopped
-from . import demo, evaluate, fit, inspect, models, narrate, pool, study
+from . import demo, evaluate, export, fit, inspect, models, narrate, pool, replay, study
 
 app = typer.Typer(
     name="neurrator",
@@ -23,6 +23,8 @@ app.command("narrate")(narrate.narrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("study")(study.study)
 app.command("pool")(pool.pool)
+app.command("export")(export.export)
+app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 
 
