@@ -107,45 +107,51 @@ def narration_figure(
         raise NeurratorError(f"Frame {narration.frame} was narrated, and {stimulus.name} has {stimulus.n_frames}: give the frames that were shown.")
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(180 * _MM, 96 * _MM))
-        grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1), height_ratios=(2.1, 1), left=0.02, right=0.97, top=0.93, bottom=0.13, wspace=0.16, hspace=0.55)
-        _frame(figure.add_subplot(grid[:, 0]), narration, stimulus, overlay)
-        _probe(figure.add_subplot(grid[0, 1]), narration, recording, contribution)
-        _evidence(figure.add_subplot(grid[1, 1]), narration)
-        for letter, (x, y) in zip("abc", ((0.02, 0.965), (0.545, 0.965), (0.545, 0.385)), strict=True):
+        _frame(figure, narration, stimulus, overlay)
+        _probe(figure.add_axes((0.585, 0.52, 0.28, 0.4)), narration, recording, contribution)
+        _evidence(figure.add_axes((0.585, 0.2, 0.28, 0.15)), narration)
+        for letter, (x, y) in zip("abc", ((0.02, 0.965), (0.515, 0.965), (0.515, 0.39)), strict=True):
             figure.text(x, y, letter, fontsize=10, fontweight="bold", ha="left", va="center")
     return figure
 
 
-def _frame(axes: Any, narration: Narration, stimulus: "Stimulus", overlay: Overlay | None) -> None:
+def _frame(figure: "Figure", narration: Narration, stimulus: "Stimulus", overlay: Overlay | None) -> None:
     frame = stimulus.frame(narration.frame)
+    axes = figure.add_axes((0.02, 0.28, 0.46, 0.645))
     axes.imshow(frame, interpolation="nearest")
+    axes.set_anchor("NW")
     if overlay is not None:
         geometry = overlay.geometry
         top, left, height, width = geometry.crop
-        share = np.clip(overlay.values / max(overlay.top, 1e-9), 0, 1)
         drawn = axes.imshow(
-            overlay.values, cmap="inferno", vmin=0, vmax=overlay.top, alpha=0.75 * share, interpolation="bicubic",
+            overlay.values, cmap="inferno", vmin=overlay.bottom, vmax=overlay.top, alpha=0.75 * overlay.share, interpolation="bicubic",
             extent=(left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5),
         )  # fmt: skip
-        bar = axes.figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.035, pad=0.02, aspect=40)
+        bar = figure.colorbar(drawn, cax=figure.add_axes((0.02, 0.245, 0.2, 0.016)), orientation="horizontal")
         bar.solids.set_alpha(1)
-        bar.set_label(overlay.name, fontsize=7)
         bar.outline.set_linewidth(0.4)
+        bar.ax.tick_params(length=2, labelsize=6)
+        figure.text(0.232, 0.253, overlay.name, fontsize=7, va="center")
         axes.set_xlim(-0.5, frame.shape[1] - 0.5)
         axes.set_ylim(frame.shape[0] - 0.5, -0.5)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    showing = f"frame {narration.frame}, showing {narration.repeat + 1}"
-    axes.set_title(f"   {narration.stimulus}, {showing}, {narration.start_time:.2f} s" + (" (simulated)" if narration.simulated else ""), fontweight="normal")
+    axes.set_axis_off()
+    about = f"{narration.stimulus}, frame {narration.frame}, showing {narration.repeat + 1}, {narration.start_time:.2f} s"
+    figure.text(0.045, 0.965, about + (" (simulated)" if narration.simulated else ""), fontsize=7, va="center")
     quiet = greyed(narration)
-    lines = [("Decoded: ", narration.text, _QUIET if quiet else _INK)]
-    lines += [(label, text, _QUIET) for label, text in (("True frame: ", narration.reference), ("Of nothing: ", narration.prior)) if text]
-    y = -0.03 if overlay is None else -0.22
-    for label, text, colour in lines:
-        wrapped = textwrap.wrap(label + text, 62)[:3]
-        axes.text(0, y, "\n".join(wrapped), transform=axes.transAxes, va="top", fontsize=9 if label == "Decoded: " else 7, color=colour, fontweight="bold" if label == "Decoded: " and not quiet else "normal", linespacing=1.25)
-        y -= (0.075 if label == "Decoded: " else 0.058) * len(wrapped)
+    y = 0.255 if overlay is None else 0.19
+    bold = "normal" if quiet else "bold"
+    y = _lines(figure, y, f"“{narration.text}”", 8.5, 46, _QUIET if quiet else _INK, bold) - 0.01
+    for label, text in (("Of the true frame: ", narration.reference), ("Of nothing: ", narration.prior)):
+        if text:
+            y = _lines(figure, y, label + text, 6.5, 66, _QUIET, "normal")
+
+
+def _lines(figure: "Figure", y: float, text: str, size: float, width: int, colour: str, weight: str) -> float:
+    """Write some lines from `y` downwards; return where they end."""
+    wrapped = textwrap.wrap(text, width)[:3]
+    figure.text(0.02, y, "\n".join(wrapped), fontsize=size, color=colour, fontweight=weight, va="top", linespacing=1.25)
+    # Points to the figure's height of 96 mm.
+    return y - len(wrapped) * size * 1.4 / 72 * 25.4 / 96
 
 
 def _probe(axes: Any, narration: Narration, recording: "Recording", contribution: Mapping[Any, float] | None) -> None:
@@ -166,7 +172,7 @@ def _probe(axes: Any, narration: Narration, recording: "Recording", contribution
         limit = max(float(np.abs(values).max(initial=0.0)), 1e-9)
         order = np.argsort(np.abs(values))
         drawn = axes.scatter(x[speaks].to_numpy()[order], placed["y_um"][speaks].to_numpy()[order], s=9, c=values[order], cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors=_QUIET, linewidths=0.2)
-        bar = axes.figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.02, aspect=25)
+        bar = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.04, 0.1, 0.035, 0.8)))
         bar.set_label("contribution", fontsize=7)
         bar.outline.set_linewidth(0.4)
     else:
@@ -208,4 +214,4 @@ def _evidence(axes: Any, narration: Narration) -> None:
     axes.set_xlabel("cosine with the true patches")
     axes.tick_params(length=2)
     if evidence is not None:
-        axes.text(0, -0.78, "\n".join(textwrap.wrap(evidence.in_words, 66)[:3]), transform=axes.transAxes, va="top", fontsize=6.5, color=_QUIET)
+        axes.text(-0.2, -0.72, "\n".join(textwrap.wrap(evidence.in_words, 58)[:3]), transform=axes.transAxes, va="top", fontsize=6.5, color=_QUIET)

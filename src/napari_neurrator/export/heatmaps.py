@@ -51,7 +51,7 @@ def overlays_of(
     narrations : sequence of Narration
         Of one showing and the same units.
     show : str
-        The name of a concept; ``match`` for how close decoded and true patches are.
+        The name of a concept; ``match`` for where decoded and true patches differ.
     on_progress : callable, optional
         Called with (stage, done, total).
 
@@ -86,7 +86,11 @@ def overlays_of(
         if on_progress:
             on_progress("asking for heatmaps", min(start + _CHUNK, len(rows)), len(rows))
     top = max((float(values.max()) for values in found.values()), default=0.0)
-    if top <= 0:
+    if top <= 0 and show != MATCH:
         raise NeurratorError(f"The concept {show!r} stands out at none of these moments: choose one that the narrations list.")
-    name = "decoded like true (cosine)" if show == MATCH else show
-    return {frame: Overlay(values, geometry, name, top) for frame, values in found.items()}
+    if show == MATCH:
+        # Most patches match well: what is seen is where they do not.
+        worst = {frame: 1 - values for frame, values in found.items()}
+        top = max(float(values.max()) for values in worst.values())
+        return {frame: Overlay(values, geometry, "decoded unlike true (1 − cosine)", top) for frame, values in worst.items()}
+    return {frame: Overlay(values, geometry, show, top) for frame, values in found.items()}

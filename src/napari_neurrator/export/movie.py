@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 # How long a sentence stays where no other follows, and how long a picture of no movie is shown, seconds; ticks a second of the subtitles.
 _HOLD_S, _PICTURE_S, _TICKS = 2.0, 2.0, 1000
 _STILL_RATE = 10
+# What ffmpeg's encoder of mov_text asks for before it opens.
+_SUBTITLE_STYLE = """[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
 
 
 @dataclass(frozen=True)
@@ -113,11 +124,16 @@ def write_movie(
     with written(path) as part, av.open(str(part), "w") as container:
         video = container.add_stream("libx264", rate=fraction)
         subtitles = container.add_stream("mov_text")
+        subtitles.codec_context.subtitle_header = _SUBTITLE_STYLE.encode()
         subtitles.time_base = Fraction(1, _TICKS)
-        picture = None
+        # The first packet opens all codecs, so the picture's size comes before.
+        picture = captioned(stimulus.frame(int(frames[0])), None, None, height)
+        video.height, video.width = picture.shape[:2]
+        video.pix_fmt = "yuv420p"
+        video.options = {"crf": "18", "preset": "veryfast"}
         for packet in _subtitle_packets(shown, subtitles):
             container.mux(packet)
-        place, number = 0, -1
+        place = 0
         for number, frame in enumerate(frames):
             now = float(number / fraction)
             while place + 1 < len(shown) and shown[place + 1].start_s <= now + 1e-9:
@@ -125,10 +141,6 @@ def write_movie(
             caption = shown[place] if shown[place].start_s - 1e-9 <= now < shown[place].stop_s - 1e-9 else None
             overlay = None if not overlays or caption is None else overlays.get(caption.narration.frame)
             picture = captioned(stimulus.frame(int(frame)), None if caption is None else caption.narration, overlay, height)
-            if number == 0:
-                video.height, video.width = picture.shape[:2]
-                video.pix_fmt = "yuv420p"
-                video.options = {"crf": "18", "preset": "veryfast"}
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             if on_progress and number % 10 == 9:
                 on_progress("writing the movie", number + 1, len(frames))

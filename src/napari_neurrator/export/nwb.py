@@ -38,8 +38,7 @@ _COLUMNS: dict[str, tuple[str, type]] = {
     "p_value": ("Share of the frames shown that fit what was decoded at least as well as the frame on screen.", float),
     "better_than_chance": ("'yes', 'no', or 'untested' where the showing was not held out or too few frames were shown.", str),
     "evidence": ("How far to trust the sentence, in words.", str),
-    "concepts": ("Concepts of the sparse dictionary, strongest first, as JSON.", str),
-    "condition": ("What else the presentation says, as JSON.", str),
+    "condition": ("What else the presentation says: name=value, divided by semicolons.", str),
     "simulated": ("Whether the spikes were made by a program.", bool),
     "provenance": ("Row of processing/neurrator/narration_provenance: what made the sentence.", int),
 }  # fmt: skip
@@ -160,8 +159,7 @@ def _new_file(recording: "Recording") -> Any:
 
 
 def _add(file: Any, narrations: Sequence[Narration], stops: np.ndarray) -> None:
-    from hdmf.backends.hdf5.h5_utils import H5DataIO
-    from hdmf.common import DynamicTable, VectorData, VectorIndex
+    from hdmf.common import DynamicTable, VectorData
     from pynwb.epoch import TimeIntervals
 
     taken = set(file.intervals or {})
@@ -181,14 +179,14 @@ def _add(file: Any, narrations: Sequence[Narration], stops: np.ndarray) -> None:
     )
     order = np.lexsort([np.arange(len(narrations)), [one.start_time for one in narrations]])
     rows = [_row(narrations[place], int(of[place])) for place in order]
-    unit_ids = [narrations[place].unit_ids for place in order]
-    numbers = all(isinstance(unit, int) for units in unit_ids for unit in units)
-    flat = [unit if numbers else str(unit) for units in unit_ids for unit in units]
-    units = VectorData(
-        name="unit_ids",
-        description="Units that speak, by their id." if numbers else "Units that speak, by their name.",
-        data=H5DataIO(np.array(flat), compression="gzip") if numbers else flat,
-    )
+    ordered = [narrations[place] for place in order]
+    numbers = all(isinstance(unit, int) for one in ordered for unit in one.unit_ids)
+    lists = [
+        ("unit_ids", "Units that speak, by their id." if numbers else "Units that speak, by their name.", [[unit if numbers else str(unit) for unit in one.unit_ids] for one in ordered]),
+        ("concepts", "Concepts of the sparse dictionary, strongest first.", [[str(c["name"]) for c in one.concepts] for one in ordered]),
+        ("concept_strengths", "How far they stand above what is usual in the session, standard deviations.", [[float(c["strength"]) for c in one.concepts] for one in ordered]),
+        ("concept_features", "Number of the strongest feature of each in the dictionary.", [[int(c["feature"]) for c in one.concepts] for one in ordered]),
+    ]  # fmt: skip
     columns = [
         VectorData(name="start_time", description="Start of the presentation, seconds.", data=np.array([narrations[place].start_time for place in order])),
         VectorData(name="stop_time", description="Stop of the presentation, seconds.", data=stops[order]),
@@ -196,9 +194,9 @@ def _add(file: Any, narrations: Sequence[Narration], stops: np.ndarray) -> None:
             VectorData(name=name, description=about, data=np.array([row[name] for row in rows]) if kind is not str else [row[name] for row in rows])
             for name, (about, kind) in _COLUMNS.items()
         ],
-        units,
-        VectorIndex(name="unit_ids_index", target=units, data=np.cumsum([len(one) for one in unit_ids])),
     ]  # fmt: skip
+    for name, about, values in lists:
+        columns += _ragged(name, about, values)
     file.add_time_intervals(
         TimeIntervals(
             name=TABLE + suffix,
@@ -208,6 +206,19 @@ def _add(file: Any, narrations: Sequence[Narration], stops: np.ndarray) -> None:
             id=np.arange(len(rows)),
         )
     )
+
+
+def _ragged(name: str, about: str, values: list[list]) -> list[Any]:
+    """Return the two columns of a list a row; none where all lists are empty, which NWB cannot hold."""
+    from hdmf.backends.hdf5.h5_utils import H5DataIO
+    from hdmf.common import VectorData, VectorIndex
+
+    flat = [value for one in values for value in one]
+    if not flat:
+        return []
+    data = flat if isinstance(flat[0], str) else H5DataIO(np.array(flat), compression="gzip")
+    column = VectorData(name=name, description=about, data=data)
+    return [column, VectorIndex(name=f"{name}_index", target=column, data=np.cumsum([len(one) for one in values]))]
 
 
 _MADE_BY = {
@@ -256,8 +267,7 @@ def _row(one: Narration, provenance: int) -> dict[str, Any]:
         "p_value": None if evidence is None else evidence.p,
         "better_than_chance": "untested" if better is None else "yes" if better else "no",
         "evidence": "" if evidence is None else evidence.in_words,
-        "concepts": json.dumps(one.concepts, ensure_ascii=False),
-        "condition": json.dumps(one.condition, ensure_ascii=False),
+        "condition": "; ".join(f"{name}={value}" for name, value in one.condition.items()),
         "provenance": provenance,
     }  # fmt: skip
     empty: dict[type, Any] = {str: "", float: np.nan, int: -1, bool: False}
@@ -287,7 +297,7 @@ def read_nwb_narrations(path: str | Path, table: str = TABLE) -> list[dict[str, 
     found = []
     for row in read.to_dict("records"):
         plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
-        plain["unit_ids"] = [unit.item() if isinstance(unit, np.generic) else unit for unit in row["unit_ids"]]
-        plain["concepts"], plain["condition"] = json.loads(row["concepts"]), json.loads(row["condition"])
+        for name in ("unit_ids", "concepts", "concept_strengths", "concept_features"):
+            plain[name] = [one.item() if isinstance(one, np.generic) else one for one in row.get(name, [])]
         found.append(plain)
     return found

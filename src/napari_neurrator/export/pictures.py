@@ -25,14 +25,20 @@ class Overlay:
         Of these rows and columns on the frame.
     name : str
         What it shows.
-    top : float
-        The value that is brightest.
+    top, bottom : float
+        The values that are brightest, and darkest: of those nothing is seen.
     """
 
     values: np.ndarray
     geometry: PatchGeometry
     name: str
     top: float
+    bottom: float = 0.0
+
+    @property
+    def share(self) -> np.ndarray:
+        """The values from 0 (darkest) to 1 (brightest)."""
+        return np.clip((self.values - self.bottom) / max(self.top - self.bottom, 1e-9), 0, 1).astype(np.float32)
 
 
 def greyed(narration: Narration) -> bool:
@@ -45,7 +51,7 @@ def blend(frame: np.ndarray, overlay: Overlay, opacity: float = 0.75) -> np.ndar
     import matplotlib
 
     geometry = overlay.geometry
-    share = np.clip(overlay.values / max(overlay.top, 1e-9), 0, 1).astype(np.float32)
+    share = overlay.share
     top, left, height, width = (round(number) for number in geometry.crop)
     resized = np.asarray(Image.fromarray(share).resize((max(width, 1), max(height, 1)), Image.Resampling.BICUBIC)).clip(0, 1)
     whole = np.zeros(frame.shape[:2], np.float32)
