@@ -155,14 +155,22 @@ class _Source:
 def differences_of_sentence(saved: SavedSentence, now: Narration) -> list[str]:
     """Say what differs between a saved sentence and the same one made again."""
     pairs: list[tuple[str, Any, Any]] = [("text", saved.text, now.text), ("held_out", saved.held_out, now.held_out)]
-    pairs += [(name, getattr(saved, name), getattr(now, name)) for name in ("reference", "prior") if getattr(saved, name) is not None]
+    pairs += [
+        (name, getattr(saved, name), getattr(now, name))
+        for name in ("reference", "prior")
+        if getattr(saved, name) is not None
+    ]
     if saved.mean_cosine is not None:
         pairs.append(("patch_cosine", saved.mean_cosine, now.patch_cosine))
     if saved.prior_cosine is not None:
         pairs.append(("prior_patch_cosine", saved.prior_cosine, now.prior_patch_cosine))
     if saved.evidence is not None:
         pairs += [
-            (f"evidence.{name}", getattr(saved.evidence, name), None if now.evidence is None else getattr(now.evidence, name))
+            (
+                f"evidence.{name}",
+                getattr(saved.evidence, name),
+                None if now.evidence is None else getattr(now.evidence, name),
+            )
             for name in ("gain", "usual", "p", "least")
         ]
     return [f"{name} was {was!r} and is {is_!r}" for name, was, is_ in pairs if not _same(was, is_)]
@@ -178,14 +186,18 @@ def _same(was: Any, is_: Any) -> bool:
 def _lines(path: Path, backend: Backend, report: OnProgress) -> Iterator[Replayed]:
     saved = read_narrations(path)
     done = 0
-    for (_, _, units), group in groupby(saved, key=lambda one: (one.config.model_dump_json(), one.stimulus, one.unit_ids)):
+    for (_, _, units), group in groupby(
+        saved, key=lambda one: (one.config.model_dump_json(), one.stimulus, one.unit_ids)
+    ):
         some = list(group)
         config = some[0].config
         recording = _opened(config)
         info = decoder_info(config.decoder)
         stimulus, moments = _shown(recording, info, None)
         rows = _rows_of(some, moments, recording)
-        for was, now in zip(some, narrate_moments(backend, recording, stimulus, rows, info, units, config), strict=True):
+        for was, now in zip(
+            some, narrate_moments(backend, recording, stimulus, rows, info, units, config), strict=True
+        ):
             report("making sentences again", done, len(saved))
             done += 1
             yield Replayed(now, differences_of_lines(was, now))
@@ -203,16 +215,22 @@ def _shown(recording: "Recording", info: DecoderInfo, frames: str | None) -> tup
     from .recording import moments, open_stimulus
 
     if recording.name != info.recording:
-        raise NeurratorError(f"The decoder was fitted on the recording {info.recording!r}, and this one is {recording.name!r}.")
+        raise NeurratorError(
+            f"The decoder was fitted on the recording {info.recording!r}, and this one is {recording.name!r}."
+        )
     stimulus, name = open_stimulus(recording, info.stimulus, frames=frames or info.config.frames)
     return stimulus, moments(recording, name, stimulus)
 
 
 def _rows_of(some: list[Narration], moments: "pd.DataFrame", recording: "Recording") -> "pd.DataFrame":
-    place = {key: row for row, key in reversed(list(enumerate(zip(moments["presentation"], moments["frame"], strict=True))))}
+    place = {
+        key: row for row, key in reversed(list(enumerate(zip(moments["presentation"], moments["frame"], strict=True))))
+    }
     missing = next((one for one in some if (one.presentation, one.frame) not in place), None)
     if missing is not None:
-        raise NeurratorError(f"Frame {missing.frame} was not shown in presentation {missing.presentation} of {recording.name}: this is not the recording that was narrated.")
+        raise NeurratorError(
+            f"Frame {missing.frame} was not shown in presentation {missing.presentation} of {recording.name}: this is not the recording that was narrated."
+        )
     return moments.iloc[[place[one.presentation, one.frame] for one in some]]
 
 

@@ -149,7 +149,12 @@ def write_session(path: str | Path, session: SessionFile) -> Path:
             sentence["units"] = place.setdefault(key, len(place))
         recording["unit_sets"] = [[unit for _, unit in key] for key in place]
     try:
-        write_text(path, _toml(document) if path.suffix.lower() == ".toml" else json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        write_text(
+            path,
+            _toml(document)
+            if path.suffix.lower() == ".toml"
+            else json.dumps(document, indent=1, ensure_ascii=False) + "\n",
+        )
     except OSError as error:
         raise NeurratorError(f"The session could not be written to {path}: {error.strerror or error}.") from error
     return path
@@ -186,7 +191,9 @@ def _take_unit_sets(contents: Any, path: Path) -> list[list[list[int | str]] | N
         for sentence in sentences if isinstance(sentences, list) else ():
             number = sentence.get("units") if isinstance(sentence, dict) else None
             if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(known):
-                raise NeurratorError(f"{path} is not a session file: a sentence names the set of units {number!r}, and there are {len(known)}.")
+                raise NeurratorError(
+                    f"{path} is not a session file: a sentence names the set of units {number!r}, and there are {len(known)}."
+                )
             sentence["units"] = [number]
         found.append(known)
     return found

@@ -148,7 +148,9 @@ def ask_back(
     else:
         raise NeurratorError(f"There is no method {method!r}: choose integrated-gradients, leave-out or shapley.")
     covers = None if fields is None or target.patches is None else fields.covers(target.patches, unit_ids).numpy()
-    return Contributions(target.name, target.unit, method, list(unit_ids), found, value, value - float(found.sum()), covers)
+    return Contributions(
+        target.name, target.unit, method, list(unit_ids), found, value, value - float(found.sum()), covers
+    )
 
 
 def _by_gradients(decoder: SubsetBayes, window: np.ndarray, unit_ids: list, target: Target) -> tuple[np.ndarray, float]:
@@ -159,7 +161,9 @@ def _by_gradients(decoder: SubsetBayes, window: np.ndarray, unit_ids: list, targ
         x = decoder._features(window, unit_ids, subset)[0]
         votes = _Votes.of(decoder, subset, x, target, len(unit_ids))
     # Copies: what was worked out in inference mode cannot be followed back.
-    forward = replace(votes, **{name: getattr(votes, name).clone() for name in ("votes", "log_prior", "states", "slopes")})
+    forward = replace(
+        votes, **{name: getattr(votes, name).clone() for name in ("votes", "log_prior", "states", "slopes")}
+    )
     everyone = torch.ones(1, len(unit_ids))
     # Nodes lie close together near nobody, where few votes already decide.
     parts = IntegratedGradients(forward).attribute(everyone, baselines=torch.zeros_like(everyone), n_steps=_STEPS)
@@ -233,9 +237,7 @@ def _by_leaving_out(
     return parts[0].double().numpy(), float(decode(everyone)[0])
 
 
-def _value_of(
-    decoder: SubsetDecoder, window: np.ndarray, unit_ids: list, kept: torch.Tensor, target: Target
-) -> float:
+def _value_of(decoder: SubsetDecoder, window: np.ndarray, unit_ids: list, kept: torch.Tensor, target: Target) -> float:
     """Return the target's value when only some units are known; nobody known is the mean grid."""
     places = kept.nonzero()[:, 0].tolist()
     if not places:

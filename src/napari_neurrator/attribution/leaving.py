@@ -91,7 +91,13 @@ def leave_out(
     place = {unit: row for row, unit in enumerate(unit_ids)}
     strange = [unit for unit in group if unit not in place]
     if strange or not group or len(set(group)) >= len(unit_ids):
-        what = f"{strange[0]!r} is not among the units that were decoded" if strange else "it has no units" if not group else "nobody would be left"
+        what = (
+            f"{strange[0]!r} is not among the units that were decoded"
+            if strange
+            else "it has no units"
+            if not group
+            else "nobody would be left"
+        )
         raise NeurratorError(f"The group cannot be left out: {what}.")
     target = torch.from_numpy(np.asarray(true, dtype=np.float32))
     chosen = slice(None) if patches is None else list(patches)

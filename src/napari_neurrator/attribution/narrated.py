@@ -52,7 +52,9 @@ def contributions_of(
         )
     row = moments[(moments["presentation"] == narration.presentation) & (moments["frame"] == narration.frame)].iloc[:1]
     if row.empty:
-        raise NeurratorError(f"Frame {narration.frame} was not shown in showing {narration.repeat} of this recording: give the one that was narrated.")
+        raise NeurratorError(
+            f"Frame {narration.frame} was not shown in showing {narration.repeat} of this recording: give the one that was narrated."
+        )
     window = spike_windows(recording, row, stored.info.window, narration.unit_ids)
     decoder = stored.decoder
     grid, prior = decoder.predict(window, narration.unit_ids)[0].cpu(), decoder.prior_grid.cpu()
@@ -77,7 +79,9 @@ def _target(
 
         dictionary = load_dictionary(profile)
         if dictionary is None:
-            raise NeurratorError(f"The profile {profile.name!r} has no dictionary, so there are no concepts to ask for.")
+            raise NeurratorError(
+                f"The profile {profile.name!r} has no dictionary, so there are no concepts to ask for."
+            )
         return concept_target(dictionary, int(what) if what.isdecimal() else what, grid, prior)
     if kind == "word" and what:
         from ..language.narrator import LanguageModel

@@ -76,16 +76,16 @@ def patch_target(grid: torch.Tensor, prior: torch.Tensor, patches: list[int] | n
     away = (grid.float() - prior.float())[chosen]
     lengths = away.norm(dim=1, keepdim=True)
     if float(lengths.max()) < 1e-6:
-        raise NeurratorError("Nothing but the mean grid was decoded there, so nobody said it: choose other patches or more units.")
+        raise NeurratorError(
+            "Nothing but the mean grid was decoded there, so nobody said it: choose other patches or more units."
+        )
     weights = torch.zeros_like(prior, dtype=torch.float32)
     weights[chosen] = away / lengths.clamp(min=1e-12) / len(chosen)
     name = f"patch {chosen[0]}" if len(chosen) == 1 else f"{len(chosen)} patches"
     return Target(name, weights, prior.float(), "distance from the mean grid", chosen)
 
 
-def concept_target(
-    dictionary: Dictionary, concept: str | int, grid: torch.Tensor, prior: torch.Tensor
-) -> Target:
+def concept_target(dictionary: Dictionary, concept: str | int, grid: torch.Tensor, prior: torch.Tensor) -> Target:
     """Ask for a concept: its activation, where it is active on the frame (all over the frame, where it is not).
 
     Parameters

@@ -14,7 +14,8 @@ def export(
     ] = None,
     csv: Annotated[str | None, typer.Option(help="Write a table.", metavar="OUT.csv")] = None,
     nwb: Annotated[
-        str | None, typer.Option(help="Write a copy of the session's NWB file with the narrations in it.", metavar="OUT.nwb")
+        str | None,
+        typer.Option(help="Write a copy of the session's NWB file with the narrations in it.", metavar="OUT.nwb"),
     ] = None,
     mp4: Annotated[
         str | None, typer.Option(help="Write the movie with the sentences as subtitles.", metavar="OUT.mp4")
@@ -23,17 +24,25 @@ def export(
         str | None, typer.Option(help="Write a figure of one narration (.png, .svg or .pdf).", metavar="OUT.png")
     ] = None,
     units_csv: Annotated[
-        str | None, typer.Option(help="Write what each unit contributed to one narration (see --ask).", metavar="OUT.csv")
+        str | None,
+        typer.Option(help="Write what each unit contributed to one narration (see --ask).", metavar="OUT.csv"),
     ] = None,
-    line: Annotated[int, typer.Option(help="Which narration, for --figure and --units-csv; the first is 1.", min=1)] = 1,
+    line: Annotated[
+        int, typer.Option(help="Which narration, for --figure and --units-csv; the first is 1.", min=1)
+    ] = 1,
     ask: Annotated[
         str | None,
-        typer.Option(help="What units contributed to: patches:40,41,52 or concept:NAME or word:WORD; by default the whole frame."),
+        typer.Option(
+            help="What units contributed to: patches:40,41,52 or concept:NAME or word:WORD; by default the whole frame."
+        ),
     ] = None,
     heatmap: Annotated[
-        str | None, typer.Option(help="On movie and figure: the name of a concept, or 'match' for decoded against true.")
+        str | None,
+        typer.Option(help="On movie and figure: the name of a concept, or 'match' for decoded against true."),
     ] = None,
-    repeat: Annotated[int | None, typer.Option(help="Which showing the movie is of, where there are several; the first is 0.", min=0)] = None,
+    repeat: Annotated[
+        int | None, typer.Option(help="Which showing the movie is of, where there are several; the first is 0.", min=0)
+    ] = None,
     frames: Annotated[
         str | None, typer.Option(help="File or folder with the frames, where they do not lie beside the recording.")
     ] = None,
@@ -65,7 +74,10 @@ def export(
             from ..export.table import write_table
 
             assert asked is not None
-            _done(write_table(units_csv, asked.to_frame(source.recording.units)), f"{len(asked.unit_ids)} units; {asked.share_of_units():.0%} of them explain 80 % of {asked.target}")
+            _done(
+                write_table(units_csv, asked.to_frame(source.recording.units)),
+                f"{len(asked.unit_ids)} units; {asked.share_of_units():.0%} of them explain 80 % of {asked.target}",
+            )
         if figure:
             from ..export.figure import write_figure
 
@@ -143,7 +155,9 @@ class _Source:
         if self._backend is None:
             self._backend = InProcessBackend()
         with progress_bars() as report:
-            return overlays_of(self._backend, self.recording, self.stimulus, self._moments(), self._decoder_info(), lines, show, report)
+            return overlays_of(
+                self._backend, self.recording, self.stimulus, self._moments(), self._decoder_info(), lines, show, report
+            )
 
     def contributions(self, ask: str | None) -> Any:
         from ..attribution.narrated import contributions_of

@@ -10,7 +10,8 @@ _TOLD = 5
 
 def replay(
     session: Annotated[
-        str, typer.Argument(help="A session saved by the window (.neurrator.json or .toml), or narrations as JSON lines.")
+        str,
+        typer.Argument(help="A session saved by the window (.neurrator.json or .toml), or narrations as JSON lines."),
     ],
     out: Annotated[
         str | None, typer.Option(help="File to write, one JSON line a sentence; NAME.replayed.jsonl by default.")
@@ -34,7 +35,9 @@ def replay(
     finally:
         backend.close()
     changed = [one for one in found if one.differences]
-    print(f"{len(found)} sentences made again and written to {target}; {len(found) - len(changed)} are as they were saved.")
+    print(
+        f"{len(found)} sentences made again and written to {target}; {len(found) - len(changed)} are as they were saved."
+    )
     for one in changed[:_TOLD]:
         narration = one.narration
         print(f"  frame {narration.frame}, showing {narration.repeat}: {'; '.join(one.differences)}.")

@@ -83,7 +83,13 @@ def write_figure(
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise NeurratorError(f"{path.name} is no figure that can be written: let it end in .png, .svg or .pdf.")
     figure = narration_figure(narration, recording, stimulus, overlay, contribution)
-    metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"CreationDate": None} if path.suffix.lower() == ".pdf" else {}
+    metadata = (
+        {"Date": None}
+        if path.suffix.lower() == ".svg"
+        else {"CreationDate": None}
+        if path.suffix.lower() == ".pdf"
+        else {}
+    )
     with written(path) as part, matplotlib.rc_context(_STYLE):
         figure.savefig(part, dpi=dpi, metadata=metadata, facecolor="white")
     return path
@@ -102,9 +108,13 @@ def narration_figure(
     known = set(recording.unit_ids)
     strange = [unit for unit in narration.unit_ids if unit not in known]
     if strange:
-        raise NeurratorError(f"The unit {strange[0]!r} of the narration is not in {recording.name}: give the recording that was narrated.")
+        raise NeurratorError(
+            f"The unit {strange[0]!r} of the narration is not in {recording.name}: give the recording that was narrated."
+        )
     if narration.frame >= stimulus.n_frames:
-        raise NeurratorError(f"Frame {narration.frame} was narrated, and {stimulus.name} has {stimulus.n_frames}: give the frames that were shown.")
+        raise NeurratorError(
+            f"Frame {narration.frame} was narrated, and {stimulus.name} has {stimulus.n_frames}: give the frames that were shown."
+        )
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(180 * _MM, 96 * _MM))
         _frame(figure, narration, stimulus, overlay)
@@ -135,7 +145,9 @@ def _frame(figure: "Figure", narration: Narration, stimulus: "Stimulus", overlay
         axes.set_xlim(-0.5, frame.shape[1] - 0.5)
         axes.set_ylim(frame.shape[0] - 0.5, -0.5)
     axes.set_axis_off()
-    about = f"{narration.stimulus}, frame {narration.frame}, showing {narration.repeat + 1}, {narration.start_time:.2f} s"
+    about = (
+        f"{narration.stimulus}, frame {narration.frame}, showing {narration.repeat + 1}, {narration.start_time:.2f} s"
+    )
     figure.text(0.045, 0.965, about + (" (simulated)" if narration.simulated else ""), fontsize=7, va="center")
     quiet = greyed(narration)
     y = 0.255 if overlay is None else 0.19
@@ -171,7 +183,17 @@ def _probe(axes: Any, narration: Narration, recording: "Recording", contribution
         values = np.array([contribution.get(unit, 0.0) for unit in placed.index[speaks]])
         limit = max(float(np.abs(values).max(initial=0.0)), 1e-9)
         order = np.argsort(np.abs(values))
-        drawn = axes.scatter(x[speaks].to_numpy()[order], placed["y_um"][speaks].to_numpy()[order], s=9, c=values[order], cmap="RdBu_r", vmin=-limit, vmax=limit, edgecolors=_QUIET, linewidths=0.2)
+        drawn = axes.scatter(
+            x[speaks].to_numpy()[order],
+            placed["y_um"][speaks].to_numpy()[order],
+            s=9,
+            c=values[order],
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            edgecolors=_QUIET,
+            linewidths=0.2,
+        )
         bar = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.04, 0.1, 0.035, 0.8)))
         bar.set_label("contribution", fontsize=7)
         bar.outline.set_linewidth(0.4)
@@ -180,10 +202,24 @@ def _probe(axes: Any, narration: Narration, recording: "Recording", contribution
         for number, region in enumerate(regions):
             here = speaks & (placed["region"] == region).to_numpy()
             colour = _CYCLE[number] if number < len(_CYCLE) else _QUIET
-            axes.scatter(x[here], placed["y_um"][here], s=8, color=colour, linewidths=0, label=f"{region} ({here.sum()})")
+            axes.scatter(
+                x[here], placed["y_um"][here], s=8, color=colour, linewidths=0, label=f"{region} ({here.sum()})"
+            )
         if len(regions):
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=6.5, handletextpad=0.1, labelspacing=0.25, borderaxespad=0.2, markerscale=1.3)
-    axes.set_xticks([shift[probe] + wide / 2 for probe in probes], [str(probe).removeprefix("probe") or str(probe) for probe in probes])
+            axes.legend(
+                loc="center left",
+                bbox_to_anchor=(1.0, 0.5),
+                frameon=False,
+                fontsize=6.5,
+                handletextpad=0.1,
+                labelspacing=0.25,
+                borderaxespad=0.2,
+                markerscale=1.3,
+            )
+    axes.set_xticks(
+        [shift[probe] + wide / 2 for probe in probes],
+        [str(probe).removeprefix("probe") or str(probe) for probe in probes],
+    )
     axes.set_xlabel("probe")
     axes.set_ylabel("position (µm)")
     axes.set_title(f"{len(narration.unit_ids):,} units speak", fontweight="normal", pad=4)
@@ -214,4 +250,12 @@ def _evidence(axes: Any, narration: Narration) -> None:
     axes.set_xlabel("cosine with the true patches")
     axes.tick_params(length=2)
     if evidence is not None:
-        axes.text(-0.2, -0.72, "\n".join(textwrap.wrap(evidence.in_words, 58)[:3]), transform=axes.transAxes, va="top", fontsize=6.5, color=_QUIET)
+        axes.text(
+            -0.2,
+            -0.72,
+            "\n".join(textwrap.wrap(evidence.in_words, 58)[:3]),
+            transform=axes.transAxes,
+            va="top",
+            fontsize=6.5,
+            color=_QUIET,
+        )

@@ -87,10 +87,14 @@ def overlays_of(
             on_progress("asking for heatmaps", min(start + _CHUNK, len(rows)), len(rows))
     top = max((float(values.max()) for values in found.values()), default=0.0)
     if top <= 0 and show != MATCH:
-        raise NeurratorError(f"The concept {show!r} stands out at none of these moments: choose one that the narrations list.")
+        raise NeurratorError(
+            f"The concept {show!r} stands out at none of these moments: choose one that the narrations list."
+        )
     if show == MATCH:
         # Most patches match well: what is seen is where they do not.
         worst = {frame: 1 - values for frame, values in found.items()}
         top = max(float(values.max()) for values in worst.values())
-        return {frame: Overlay(values, geometry, "decoded unlike true (1 − cosine)", top) for frame, values in worst.items()}
+        return {
+            frame: Overlay(values, geometry, "decoded unlike true (1 − cosine)", top) for frame, values in worst.items()
+        }
     return {frame: Overlay(values, geometry, show, top) for frame, values in found.items()}

@@ -111,7 +111,9 @@ def write_movie(
     chosen = _one_showing(narrations, repeat)
     beyond = next((one.frame for one in chosen if one.frame >= stimulus.n_frames), None)
     if beyond is not None:
-        raise NeurratorError(f"Frame {beyond} was narrated, and {stimulus.name} has {stimulus.n_frames}: give the frames that were shown.")
+        raise NeurratorError(
+            f"Frame {beyond} was narrated, and {stimulus.name} has {stimulus.n_frames}: give the frames that were shown."
+        )
     rate = stimulus.frame_rate_hz
     if rate:
         shown, first, last = captions(chosen, rate)
@@ -140,7 +142,9 @@ def write_movie(
                 place += 1
             caption = shown[place] if shown[place].start_s - 1e-9 <= now < shown[place].stop_s - 1e-9 else None
             overlay = None if not overlays or caption is None else overlays.get(caption.narration.frame)
-            picture = captioned(stimulus.frame(int(frame)), None if caption is None else caption.narration, overlay, height)
+            picture = captioned(
+                stimulus.frame(int(frame)), None if caption is None else caption.narration, overlay, height
+            )
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             if on_progress and number % 10 == 9:
                 on_progress("writing the movie", number + 1, len(frames))
@@ -173,10 +177,14 @@ def _one_showing(narrations: Sequence[Narration], repeat: int | None) -> list[Na
     repeat = narrations[0].repeat if repeat is None else repeat
     stimulus, units = narrations[0].stimulus, narrations[0].unit_ids
     by_frame = {
-        one.frame: one for one in reversed(narrations) if (one.repeat, one.stimulus, one.unit_ids) == (repeat, stimulus, units)
+        one.frame: one
+        for one in reversed(narrations)
+        if (one.repeat, one.stimulus, one.unit_ids) == (repeat, stimulus, units)
     }
     if not by_frame:
-        raise NeurratorError(f"Nothing was narrated of showing {repeat}: choose one of {sorted({one.repeat for one in narrations})}.")
+        raise NeurratorError(
+            f"Nothing was narrated of showing {repeat}: choose one of {sorted({one.repeat for one in narrations})}."
+        )
     return [by_frame[frame] for frame in sorted(by_frame)]
 
 

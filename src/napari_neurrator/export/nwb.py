@@ -137,7 +137,9 @@ def _append(path: Path, narrations: Sequence[Narration], stops: np.ndarray, fres
                 io.write(file)
         except (OSError, ValueError, KeyError, TypeError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise NeurratorError(f"The narrations cannot be added to a copy of the session's file ({first[:200]}).") from error
+            raise NeurratorError(
+                f"The narrations cannot be added to a copy of the session's file ({first[:200]})."
+            ) from error
 
 
 def _new_file(recording: "Recording") -> Any:
@@ -154,7 +156,13 @@ def _new_file(recording: "Recording") -> Any:
     )
     told = recording.subject
     if told.get("subject_id"):
-        file.subject = Subject(**{name: told[name] for name in ("subject_id", "species", "sex", "age", "genotype", "description") if told.get(name)})
+        file.subject = Subject(
+            **{
+                name: told[name]
+                for name in ("subject_id", "species", "sex", "age", "genotype", "description")
+                if told.get(name)
+            }
+        )
     return file
 
 
@@ -173,7 +181,10 @@ def _add(file: Any, narrations: Sequence[Narration], stops: np.ndarray) -> None:
         DynamicTable(
             name=PROVENANCE + suffix,
             description="One row for each configuration: what is needed to make its sentences again with napari-neurrator.",
-            columns=[VectorData(name=name, description=about, data=[row[name] for row in made_by]) for name, about in _MADE_BY.items()],
+            columns=[
+                VectorData(name=name, description=about, data=[row[name] for row in made_by])
+                for name, about in _MADE_BY.items()
+            ],
             id=np.arange(len(made_by)),
         )
     )

@@ -53,7 +53,9 @@ def blend(frame: np.ndarray, overlay: Overlay, opacity: float = 0.75) -> np.ndar
     geometry = overlay.geometry
     share = overlay.share
     top, left, height, width = (round(number) for number in geometry.crop)
-    resized = np.asarray(Image.fromarray(share).resize((max(width, 1), max(height, 1)), Image.Resampling.BICUBIC)).clip(0, 1)
+    resized = np.asarray(Image.fromarray(share).resize((max(width, 1), max(height, 1)), Image.Resampling.BICUBIC)).clip(
+        0, 1
+    )
     whole = np.zeros(frame.shape[:2], np.float32)
     part = whole[max(top, 0) : top + height, max(left, 0) : left + width]
     part[:] = resized[: part.shape[0], : part.shape[1]]
