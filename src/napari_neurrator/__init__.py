@@ -7,15 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import evaluate, fit, narrate
     from .errors import NeurratorError
     from .recording import Recording, open_recording
 
 __version__ = "0.1.0"
-__all__ = ["NeurratorError", "Recording", "__version__", "open_recording"]
+__all__ = ["NeurratorError", "Recording", "__version__", "evaluate", "fit", "narrate", "open_recording"]
 
 _PUBLIC = {
     "NeurratorError": ".errors",
     "Recording": ".recording",
+    "evaluate": ".api",
+    "fit": ".api",
+    "narrate": ".api",
     "open_recording": ".recording",
 }
 

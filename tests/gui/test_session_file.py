@@ -51,7 +51,7 @@ def test_types_of_unit_ids_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"format": 2}, "format"),
+        ({"format": 3}, "format"),
         ({"current": 9}, "current"),
         ({"extra": 1}, "extra"),
         ({"recordings": []}, "recordings"),

@@ -1,6 +1,7 @@
 """Fit a decoder, measure once what its sentences are worth, and save both."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +14,17 @@ from ..decoding.windows import spike_windows
 from ..evaluation.config import default_sizes
 from ..evaluation.measure import ReferenceFrames, measure_evidence, thin_frames
 
+if TYPE_CHECKING:
+    from ..recording import Recording
+
 # Held-out moments that are decoded for each number of units, and random subsets of each size; fewer where grids are large.
 _MOMENTS, _DRAWS = 64, 4
 _LARGE = 1 << 18
 
 
-def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | None = None) -> DecoderInfo:
+def fit_decoder(
+    config: FitConfig, out: str | Path, on_progress: OnProgress | None = None, recording: "Recording | None" = None
+) -> DecoderInfo:
     """Fit a decoder and save it with its evidence.
 
     Parameters
@@ -29,6 +35,8 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
         Folder to write.
     on_progress : callable, optional
         Called with (stage, done, total); may raise `Stopped`.
+    recording : Recording, optional
+        One that is open already, in place of the one that `config` names.
 
     Returns
     -------
@@ -40,7 +48,7 @@ def fit_decoder(config: FitConfig, out: str | Path, on_progress: OnProgress | No
     NeurratorError
         Anything in the configuration that does not fit the recording.
     """
-    done = fit(config, on_progress)
+    done = fit(config, on_progress, recording)
     add_evidence(done, on_progress)
     done.stored.save(out)
     return done.stored.info

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from ..errors import NeurratorError, Stopped
-from . import concepts, demo, evaluate, fit, inspect, models, narrate, pool, serve, study
+from . import concepts, demo, evaluate, export, fit, inspect, models, narrate, pool, replay, serve, study
 
 app = typer.Typer(
     name="neurrator",
@@ -24,6 +24,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("study")(study.study)
 app.command("pool")(pool.pool)
 app.command("serve")(serve.serve)
+app.command("export")(export.export)
+app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 app.add_typer(concepts.app, name="concepts")
 

@@ -61,7 +61,7 @@ class Fit:
     grids: Grids
 
 
-def fit(config: FitConfig, on_progress: OnProgress | None = None) -> Fit:
+def fit(config: FitConfig, on_progress: OnProgress | None = None, recording: "Recording | None" = None) -> Fit:
     """Fit a decoder.
 
     Parameters
@@ -70,6 +70,8 @@ def fit(config: FitConfig, on_progress: OnProgress | None = None) -> Fit:
         What to fit, on what.
     on_progress : callable, optional
         Called with (stage, done, total); may raise `Stopped`.
+    recording : Recording, optional
+        One that is open already, in place of the one that `config` names.
 
     Raises
     ------
@@ -83,7 +85,8 @@ def fit(config: FitConfig, on_progress: OnProgress | None = None) -> Fit:
     profile = load_profile(config.profile)
     kind = decoder_class(config.decoder)
     report("opening the recording", 0, 1)
-    recording = open_recording(config.recording, presentations=config.presentations)
+    if recording is None:
+        recording = open_recording(config.recording, presentations=config.presentations)
     unit_ids = recording.select_units(config.units)
     stimulus, name = open_stimulus(recording, config.stimulus, frames=config.frames)
     moments = moments_of(recording, name, stimulus)

@@ -5,10 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..config import NarrateConfig
 from ..errors import NeurratorError
 from ..session_file import SavedRecording, SavedSentence, SessionFile, read_session, write_session
 from .decoders import Decoders
 from .loader import Loader
+from .narrator import N_CONCEPTS
 from .state import COLOUR_BY, HEAT_COLOURS, INTERPOLATIONS, OpenRecording, Result, ResultKey, Session
 
 
@@ -29,6 +31,7 @@ def saved_sentences(results: dict[ResultKey, Result]) -> list[SavedSentence]:
             held_out=result.held_out,
             evidence=result.evidence,
             prior_cosine=result.prior_cosine,
+            settings={} if NarrateConfig.model_fields["concepts"].default == N_CONCEPTS else {"concepts": N_CONCEPTS},
         )
         for key, result in results.items()
         if result.finished and result.text

@@ -136,6 +136,10 @@ def _open(source: str | Path) -> Recording:
 
         return read_nwb(str(source))
     path = _existing(source)
+    if path.name.lower().endswith((".neurrator.json", ".neurrator.toml")):
+        raise NeurratorError(
+            f"{source} is a session saved by the window: open it in napari (File → Open, or drop it on the canvas), make its sentences again with 'neurrator replay', or give the recording that it names."
+        )
     try:
         kind = _kind(path)
     except OSError as error:
@@ -146,10 +150,6 @@ def _open(source: str | Path) -> Recording:
     if suffix in _PICKLES:
         raise NeurratorError(
             f"{source} is a pickle, which can run any code when it is loaded: save the sorting with sorting.save(folder=…) and open that folder."
-        )
-    if path.name.lower().endswith(".neurrator.json"):
-        raise NeurratorError(
-            f"{source} is a session saved by the window: open it in napari (File → Open, or drop it on the canvas), or give the recording that it names."
         )
     if path.is_file() and suffix in _FOREIGN:
         raise NeurratorError(f"{source} is {_FOREIGN[suffix]} and not a session that can be opened: give {SUPPORTED}.")

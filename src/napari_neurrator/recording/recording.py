@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .stimulus import Stimulus
 
 UNKNOWN_REGION = "unknown"
+# Names that pynapple keeps for itself.
+_OF_PYNAPPLE = ("rate", "index", "unit_id")
 
 
 @dataclass(eq=False)
@@ -196,6 +198,45 @@ class Recording:
         if query is None or not query.strip():
             return self.unit_ids
         return select(self.units, query)
+
+    def to_pynapple(self, units: Sequence | None = None) -> Any:
+        """Return the spike trains as a pynapple ``TsGroup``, with the units table as its metadata.
+
+        Parameters
+        ----------
+        units : sequence, optional
+            These units only.
+
+        Returns
+        -------
+        pynapple.TsGroup
+            Trains numbered ``0 … n-1`` in the order of the units, times in seconds; the column ``unit_id`` says which is which.
+
+        Raises
+        ------
+        NeurratorError
+            pynapple is not installed, or there is no such unit.
+        """
+        try:
+            import pynapple
+        except ImportError as error:
+            raise NeurratorError("pynapple is not installed: run 'pip install pynapple'.") from error
+        chosen = self.unit_ids if units is None else [plain(unit) for unit in units]
+        known = set(self.unit_ids)
+        strange = [unit for unit in chosen if unit not in known]
+        if strange or not chosen:
+            raise NeurratorError(
+                f"There is no unit {strange[0]!r} in {self.name}." if strange else "No units are chosen."
+            )
+        # What has no number or text in it is no metadata.
+        table = self.units.loc[chosen].dropna(axis=1, how="all").reset_index(drop=True)
+        table = table.loc[:, [column for column in table if str(column).isidentifier() and column not in _OF_PYNAPPLE]]
+        trains = {
+            number: pynapple.Ts(t=np.asarray(self.spikes.times(unit), dtype=float))
+            for number, unit in enumerate(chosen)
+        }
+        span = pynapple.IntervalSet(start=min(0.0, self.spikes.span()[0]), end=self.duration_s)
+        return pynapple.TsGroup(trains, time_support=span, metadata=table.assign(unit_id=chosen))
 
     def stimuli(self) -> pd.DataFrame:
         """Return one row a stimulus: ``stimulus``, ``presentations``, ``frames`` (distinct, blanks apart), ``repeats``, ``start_time``, ``stop_time``."""

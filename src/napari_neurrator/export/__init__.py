@@ -1,0 +1,1 @@
+"""Narrations taken home: tables, NWB, captioned movies, figures."""
