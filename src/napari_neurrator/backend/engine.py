@@ -141,7 +141,7 @@ class Engine:
                     should_stop,
                     fitted,
                     models,
-                    grids,
+                    fitted.stored.spoken(grids),
                     None if frames is None else frames[part],
                     start,
                 )
