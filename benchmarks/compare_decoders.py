@@ -150,13 +150,14 @@ def main() -> None:
             except NeurratorError as error:
                 print(f"{kind} on {split}: {error}", file=sys.stderr, flush=True)
     for score, name in SCORES.items():
-        sizes = sorted({int(key.split("/")[0]) for one in found.values() for key in one if key[0].isdigit()})
+        known = {int(key.split("/")[0]) for one in found.values() for key in one if key[0].isdigit()}
+        sizes = [int(size) for size in asked.sizes.split(",")] if asked.sizes else sorted(known)
         print(f"\n| {name} | decoder | {' | '.join(map(str, sizes))} |\n|---|---|{'---|' * len(sizes)}")
         for (split, kind), one in found.items():
             ours = found.get((split, OURS)) if kind != OURS else None
             cells = [cell(one, ours, f"{size}/{score}") for size in sizes]
             print(f"| {split if kind == asked.kinds[0] else ''} | {kind} | {' | '.join(cells)} |")
-            if kind == asked.kinds[-1] and score == "patch_cosine":
+            if kind == asked.kinds[0] and score == "patch_cosine":
                 print(f"| | *mean grid* | {one[f'prior/{score}'].mean():.3f} |{' |' * (len(sizes) - 1)}")
 
 
