@@ -78,6 +78,25 @@ def test_saving_and_loading_keeps_the_answer(held_out, tmp_path):
     torch.testing.assert_close(copy.references["grids"], stored.references["grids"])
 
 
+def test_what_is_put_into_words_has_the_decoded_direction_and_a_true_contrast(held_out):
+    _, stored, _ = held_out
+    prior = stored.decoder.prior_grid
+    away = stored.typical_grids.float() - prior
+    lengths = away.flatten(1).norm(dim=1)
+    faint, clear = away[lengths.argmin()], away[lengths.argmax()]
+    asked = torch.stack([prior + 0.3 * faint, prior + clear, prior, prior + 1e-3 * faint])
+    said = stored.spoken(asked) - prior
+    cosine = torch.cosine_similarity(said.flatten(1), torch.stack([faint, clear, faint, faint]).flatten(1))
+    assert cosine[[0, 1]].min() > 0.999
+    length = said.flatten(1).norm(dim=1)
+    assert lengths.min() * 0.9 < length[0] < lengths.median()
+    torch.testing.assert_close(said[1], clear, atol=1e-3, rtol=1e-3)
+    assert length[2] == 0
+    # Next to nothing is not made a picture of.
+    assert length[3] < 0.1 * lengths.min()
+    torch.testing.assert_close(stored.spoken(asked[:1]), stored.spoken(asked)[:1])
+
+
 def test_a_fit_measures_what_is_more_than_chance(small_decoder):
     info = decoder_info(small_decoder)
     table = EvidenceTable.model_validate(info.evidence)

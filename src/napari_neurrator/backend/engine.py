@@ -199,7 +199,7 @@ class Engine:
                     should_stop,
                     fitted,
                     models,
-                    grids,
+                    fitted.stored.spoken(grids),
                     windows[part],
                     None if frames is None else frames[part],
                     start,

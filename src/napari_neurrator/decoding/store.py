@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -16,6 +17,9 @@ from .kinds import decoder_class
 
 _TYPICAL = "typical_grids"
 _REFERENCES = "references.safetensors"
+# Share of true pictures that deviate less from the mean grid than what is put into words at the least, and the share of that length below which a
+# deviation is taken for noise.
+_FAINTEST, _NOISE = 0.05, 0.1
 
 
 class StoredDecoder:
@@ -63,6 +67,31 @@ class StoredDecoder:
     @references.setter
     def references(self, references: dict[str, torch.Tensor]) -> None:
         self._references = references
+
+    @cached_property
+    def _contrast(self) -> float:
+        """How far the faintest true pictures lie from the mean grid."""
+        away = (self.typical_grids.float() - self.decoder.prior_grid.float().cpu()).flatten(1)
+        return float(away.norm(dim=1).quantile(_FAINTEST))
+
+    def spoken(self, grids: torch.Tensor) -> torch.Tensor:
+        """Return what a language model is to be given of decoded grids: the same pictures, as clear as true ones.
+
+        The best estimate from few units lies near the mean grid, nearer than any true picture: how far it deviates says how much is known, and in which
+        direction says what. A language model has seen true pictures only, and a sentence cannot say "perhaps". So the direction is put into words at the
+        contrast of the faintest true pictures, and how much is known is left to the evidence. What hardly deviates stays faint, and what is as clear as true
+        pictures stays as it is.
+
+        Parameters
+        ----------
+        grids : torch.Tensor
+            Decoded grids, (moment, patches, width).
+        """
+        prior = self.decoder.prior_grid.to(grids)
+        away = grids - prior
+        length = away.flatten(1).norm(dim=1)
+        louder = self._contrast / (length.square() + (_NOISE * self._contrast) ** 2).sqrt().clamp(min=1e-12)
+        return torch.where((louder > 1)[:, None, None], prior + away * louder[:, None, None], grids)
 
     def save(self, folder: str | Path) -> None:
         """Write the folder; a decoder that was there is replaced at once or not at all.

@@ -59,7 +59,7 @@ def draw(material: Material, units: list, narrator: Narrator, cache: Path) -> Dr
     for grids in material.decode(units):
         part = slice(start, start + len(grids))
         patch[part], centred[part] = material.pool.similarities(grids)
-        texts += narrator(grids[wanted[part]])
+        texts += narrator(material.stored.spoken(grids[wanted[part]]))
         start = part.stop
     cache.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.stem}.{os.getpid()}.npz")

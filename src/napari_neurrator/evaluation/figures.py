@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import textwrap
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,8 @@ _VARIABLES = {
     INK: "ink", PAPER: "paper", STRIP: "strip", GREY: "quiet", BLUE: "blue", ORANGE: "orange", GREEN: "green", PURPLE: "purple", RED: "red",
     SKY: "sky",
 }  # fmt: skip
+# Left, bottom, width and height of axes with names at their right end, as shares of the figure, and letters in a line of such a name.
+_BOX, _NAME_WIDTH = (0.135, 0.155, 0.635, 0.745), 16
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, INK)
 _STYLE: Any = {
     "font.size": 9,
@@ -169,22 +172,35 @@ def level_lines(axes: Axes, lines: dict[str, float], curve: str | None = None) -
             groups[-1][0].append(name)
         else:
             groups.append(([name], value))
-    place = -np.inf
+    # The same place for all panels of a row, however long the names are.
+    axes.get_figure(root=True).set_layout_engine("none")  # type: ignore[union-attr]
+    axes.set_position(_BOX)
+    place, below = -np.inf, 0
     for names, value in groups:
         if names != [curve]:
             axes.axhline(value, color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=0)
-        place = max(value, place + 0.085 * span)
+        lines_here = _wrapped(names).count("\n") + 1
+        place = max(value, place + 0.0425 * (below + lines_here) * span)
+        below = lines_here
         axes.annotate(
-            ", ".join(names), xy=(1, value), xytext=(1.02, place), xycoords=("axes fraction", "data"),
+            _wrapped(names), xy=(1, value), xytext=(1.02, place), xycoords=("axes fraction", "data"),
             textcoords=("axes fraction", "data"), va="center", ha="left", fontsize=7.5, color=GREY, annotation_clip=False,
         )  # fmt: skip
+
+
+def _wrapped(names: Sequence[str]) -> str:
+    return textwrap.fill(", ".join(names), _NAME_WIDTH)
 
 
 def null_histogram(axes: Axes, null: Sequence[float], observed: float, title: str, null_name: str) -> None:
     """Draw the distribution of a score under a null, and where the observed one lies."""
     with matplotlib.rc_context(_STYLE):
         bins = min(30, max(5, int(np.sqrt(len(null)) * 1.5)))
-        axes.hist(null, bins=bins, color=STRIP, edgecolor=PAPER, lw=0.4)
+        least, most = float(np.min(null)), float(np.max(null))
+        # A null that is nearly one value would otherwise be drawn much wider than it is.
+        thin = max(max(most, observed) - min(least, observed), 1e-6) / 40
+        span = (least, most) if most - least > thin else ((least + most - thin) / 2, (least + most + thin) / 2)
+        axes.hist(null, bins=bins if most - least > thin else 1, range=span, color=STRIP, edgecolor=PAPER, lw=0.4)
         axes.axvline(observed, color=RED, lw=1.8)
         axes.margins(x=0.06)
         top = axes.get_ylim()[1]

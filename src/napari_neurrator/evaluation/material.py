@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..recording.stimulus import Stimulus
 
 OnProgress = Callable[[str, int, int], None]
+# Named anew when the same decoder decodes or says something else, so that nothing is read that an older version kept.
+_WORKED_OUT = "sentences at the contrast of true pictures"
 _BLOCKS = 30
 _SHOWINGS = 4
 # Numbers of decoded grids that are held at once.
@@ -108,6 +110,7 @@ class Material:
         place = {unit: column for column, unit in enumerate(self.unit_ids)}
         digest = hashlib.sha256()
         for part in (
+            _WORKED_OUT,
             self.decoder_hash,
             weights_fingerprint(self.profile, self.profile.vision.model),
             weights_fingerprint(self.profile, self.profile.language.model),

@@ -130,5 +130,9 @@ class StudySession:
         return self.remembered(
             "said",
             units,
-            lambda: [text for grids in material.decode(units, material.narrated) for text in self.narrator(grids)],
+            lambda: [
+                text
+                for grids in material.decode(units, material.narrated)
+                for text in self.narrator(material.stored.spoken(grids))
+            ],
         )
