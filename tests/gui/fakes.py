@@ -223,9 +223,7 @@ class FakeBackend:
         moments = range(request.windows.shape[0])
         for moment in moments:
             on_event(
-                p.Concepts(
-                    job_id=job, moment=moment, concepts=concepts, dictionary=self.dictionary, naming=naming
-                )
+                p.Concepts(job_id=job, moment=moment, concepts=concepts, dictionary=self.dictionary, naming=naming)
             )
             on_event(
                 p.Patches(

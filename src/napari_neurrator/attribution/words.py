@@ -5,6 +5,7 @@ import re
 import torch
 
 from ..errors import NeurratorError
+from ..language.injection import image_token_id, picture_features
 from ..language.narrator import LanguageModel
 from .targets import Target
 
@@ -100,16 +101,14 @@ class _Speaking:
     def __init__(self, language: LanguageModel, tokens: list[int], chosen: list[int], question: str | None):
         self.language, self.chosen = language, chosen
         self.answer = torch.tensor(tokens, device=language.device)
-        self.prompt = language.prompt_ids(question, 1)["input_ids"]
+        self.prompt = torch.tensor([language.prompts.ids(question)], device=language.device)
 
     def __call__(self, grids: torch.Tensor) -> torch.Tensor:
         model = self.language.model
-        projector = model.model.multi_modal_projector
-        weight = next(projector.parameters())
         ids = torch.cat([self.prompt, self.answer[None]], 1).expand(len(grids), -1)
         embedded = model.get_input_embeddings()(ids).detach()
-        mask = (ids == model.config.image_token_index).unsqueeze(-1)
-        embedded = embedded.masked_scatter(mask, projector(grids.to(weight.device, weight.dtype)).to(embedded.dtype))
+        mask = (ids == image_token_id(model)).unsqueeze(-1)
+        embedded = embedded.masked_scatter(mask, picture_features(model, grids).to(embedded.dtype))
         out = model(inputs_embeds=embedded, attention_mask=torch.ones_like(ids), use_cache=False).logits
         first = self.prompt.shape[1]
         log_p = out[:, first - 1 : -1].float().log_softmax(-1)

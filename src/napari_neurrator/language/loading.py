@@ -1,14 +1,13 @@
 """From a folder or a hub id to a LLaVA that is ready to speak, or one sentence that says why not."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import NeurratorError
 from ..profiles import Profile
+from ..profiles.profile import layer_number
 from ..vision.tower import loading
 from .devices import choose_dtype
 
@@ -58,8 +57,8 @@ def load_language(profile: Profile, device: torch.device, dtype: str | None, qua
     architecture = _architecture(name, config)
     _check_patch_space(profile, config)
     folder = profile.path_of(name)
-    if folder is not None:
-        _check_shards(folder)
+    if folder is not None and not any(folder.glob("*.safetensors*")):
+        raise NeurratorError(f"The model in {folder} has no weights in safetensors: fetch it again.")
     options = {"dtype": choose_dtype(dtype, device, config.get("dtype") or config.get("torch_dtype"))}
     if quantise is not None:
         options |= _quantisation(quantise, device, options["dtype"])
@@ -101,27 +100,12 @@ def _check_patch_space(profile: Profile, config: dict) -> None:
             f"{profile.language.model!r} reads several layers of its vision tower at once ({layer}), and a patch grid is of one: name another LLaVA in the profile."
         )
     # Hidden states count the embeddings, too.
-    wanted, given = (value + depth + 1 if depth and value < 0 else value for value in (layer, profile.vision.layer))
+    wanted, given = (
+        value + depth + 1 if depth and value < 0 else value for value in (layer, layer_number(profile.vision.layer))
+    )
     if wanted != given:
         raise NeurratorError(
             f"{profile.language.model!r} reads hidden state {layer} of its vision tower, and the grids of the profile {profile.name!r} are hidden state {profile.vision.layer}: set layer = {layer}."
-        )
-
-
-def _check_shards(folder: Path) -> None:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        if not any(folder.glob("*.safetensors")):
-            raise NeurratorError(f"The model in {folder} has no weights in safetensors: fetch it again.")
-        return
-    try:
-        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError) as error:
-        raise NeurratorError(f"{index} cannot be read ({error}): fetch the model again.") from error
-    missing = [file for file in files if not (folder / file).is_file()]
-    if missing:
-        raise NeurratorError(
-            f"The model in {folder} lacks {len(missing)} of its {len(files)} weight files ({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}): fetch it again."
         )
 
 
