@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -29,6 +31,16 @@ def test_every_profile_of_the_package_is_accounted_for():
         told = account(load_profile(name))
         assert told.in_words().startswith(f"{name}: ")
         assert told.state in ("ready", "not on this machine")
+
+
+def test_a_list_of_profiles_needs_no_torch():
+    code = (
+        "import sys; sys.argv = ['neurrator', 'models', 'list']\nfrom napari_neurrator.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\nassert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "tiny             ready" in run.stdout
 
 
 def test_memory_is_that_of_the_weights_that_are_loaded(tmp_path):

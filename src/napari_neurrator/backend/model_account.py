@@ -135,11 +135,17 @@ class ProfileAccount:
         return lines
 
 
-def account(profile: Profile) -> ProfileAccount:
-    """Look at the files of a profile's models; none is loaded and nothing is fetched."""
-    parts = [_vision(profile), _language(profile)]
-    parts.append(_dictionary(profile))
-    return ProfileAccount(profile, parts)
+def account(profile: Profile, memory: bool = True) -> ProfileAccount:
+    """Look at the files of a profile's models; none is loaded and nothing is fetched.
+
+    Parameters
+    ----------
+    profile : Profile
+        Which models.
+    memory : bool
+        Whether to work out what they take in memory, for which transformers is imported.
+    """
+    return ProfileAccount(profile, [_vision(profile, memory), _language(profile, memory), _dictionary(profile)])
 
 
 def hub_cache() -> Path:
@@ -149,7 +155,7 @@ def hub_cache() -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def _vision(profile: Profile) -> PartAccount:
+def _vision(profile: Profile, memory: bool) -> PartAccount:
     spec = profile.vision
     named = f"{spec.model}{f', weights {spec.weights}' if spec.weights else ''} ({spec.library})"
     part = PartAccount("vision", named)
@@ -177,7 +183,7 @@ def _vision(profile: Profile) -> PartAccount:
     part.lines.append(f"{layer}; frames reach it by {spec.fit!r}")
     wide = f", {shape.channels} numbers each" if shape.channels else ""
     part.lines.append(f"{shape.rows} × {shape.columns} patches of {shape.patch[0]} px{wide}")
-    if files is not None and not part.problem:
+    if files is not None and memory and not part.problem:
         _guarded(part, lambda: _vision_memory(profile, part, files, shape))
     return part
 
@@ -206,12 +212,12 @@ def _vision_memory(profile: Profile, part: PartAccount, files: WeightFiles, shap
     part.memory_gb["vision tower, to its layer"] = _sizes(numbers, profile.vision.precision)
 
 
-def _language(profile: Profile) -> PartAccount:
+def _language(profile: Profile, memory: bool) -> PartAccount:
     spec = profile.language
     part = PartAccount("language", spec.model)
     files = _files(profile, part, spec.model, ["config.json", *[list(names) for names in _TOKENIZERS]])
     part.lines.append(f"asks: {spec.question}")
-    if files is not None and not part.problem:
+    if files is not None and memory and not part.problem:
         _guarded(part, lambda: _language_memory(profile, part, files))
     return part
 

@@ -15,7 +15,7 @@ def list_models() -> None:
 
     for name in list_profiles():
         profile = load_profile(name)
-        print(f"{name:16} {account(profile).state:20} {profile.description}")
+        print(f"{name:16} {account(profile, memory=False).state:20} {profile.description}")
     print("A profile of your own is a folder with a profile.toml: --profile takes it too.")
 
 
