@@ -180,7 +180,12 @@ class Strip(QWidget):
         if event is None:
             return
         key, Key = event.key(), Qt.Key
-        steps = {Key.Key_Left: -self.STEP_S, Key.Key_Right: self.STEP_S, Key.Key_PageUp: -self.PAGE_S, Key.Key_PageDown: self.PAGE_S}  # fmt: skip
+        steps: dict[int, float] = {
+            int(Key.Key_Left): -self.STEP_S,
+            int(Key.Key_Right): self.STEP_S,
+            int(Key.Key_PageUp): -self.PAGE_S,
+            int(Key.Key_PageDown): self.PAGE_S,
+        }
         if key in steps:
             # half a step more, for a frame lasts until the next
             self.went.emit(self.head_s + steps[key] + 0.5 * self.STEP_S)
