@@ -130,8 +130,11 @@ class Strip(QWidget):
             self._still.fill(Qt.GlobalColor.transparent)
             painter = QPainter(self._still)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self.draw(painter, self.axis)
-            painter.end()
+            try:
+                self.draw(painter, self.axis)
+            finally:
+                # Qt crashes where a picture goes while somebody still paints it
+                painter.end()
         painter = QPainter(self)
         if event is not None:
             painter.setClipRect(event.rect())
