@@ -11,7 +11,7 @@ import numpy as np
 
 from screenshots import wait
 
-FRAME = 400
+FRAME = 402
 BY = ("depth", "cell type", "firing now", "contribution")
 
 
@@ -65,15 +65,12 @@ def main() -> None:
         session.select(units.index[units["region"].str.startswith("VIS")][::3])
         workspace.ahead.narrate_whole()
         wait(lambda: not session.filling and not session.ahead.busy, "the whole showing", 900)
-        top = max(
-            {c.name for r in workspace.showing.results for c in r.concepts},
-            key=lambda name: np.nansum(workspace.showing.strength(name)),
-        )
-        session.shown = top
+        here = workspace.showing.map_at(FRAME)
+        session.shown = max(here.concepts, key=lambda concept: concept.strength).name
         session.frame, session.speed = FRAME, 1.0
         resize(1600, 1000)
         session.playing = True
-        wait(lambda: session.frame > FRAME + 20, "the film")
+        wait(lambda: session.frame > FRAME + 5, "the film")
         shoot("play")
         session.playing = False
         session.frame = FRAME
@@ -82,6 +79,8 @@ def main() -> None:
         resize(3840, 2160)
         shoot("play_4k")
         resize(1600, 1000)
+        chosen = session.selected
+        session.select(())
         for by in BY:
             if by == "contribution":
                 session.show_contribution(
@@ -92,6 +91,7 @@ def main() -> None:
         viewer.theme = "light"
         shoot("colour_contribution_light")
         session.colour_by = "region"
+        session.select(chosen)
         shoot("play_light")
         workspace.docks["Recording"].tabs.setCurrentIndex(1)
         shoot("table_light")

@@ -120,6 +120,11 @@ def test_raster_puts_a_spike_where_it_belongs():
     assert not nothing.any()
 
 
+def test_raster_of_thousands_where_none_fires():
+    spikes = raster.Spikes(np.arange(900), np.array([2.5]), np.array([2]))
+    assert not raster.picture(spikes, np.ones((900, 3)), 3, 10, 100, 40).any()
+
+
 def test_raster_reads_the_spikes_of_the_showing_and_only_those():
     recording = fakes.small_recording("one", n=4, n_frames=8, repeats=2)
     table = recording.presentations.assign(time=lambda t: t["start_time"], presentation=range(16))

@@ -55,8 +55,6 @@ NO_REGION = {"", "nan", "none", "unknown", "None"}
 DIMMED = 0.33
 SAID, SAID_BY_CHANCE = "#ffffff", "#9aa3ae"
 SENTENCE_BOX = (0.03, 0.04, 0.06, 0.82)
-SEEN = "#c9d4dc"
-"""Words on the frame itself, whatever the theme."""
 
 
 @dataclass(frozen=True)

@@ -260,6 +260,7 @@ class SceneLayers:
             lasso.current_edge_color = styles.scene(dark).ring
             if lasso.nshapes:
                 lasso.edge_color = styles.scene(dark).ring
+        self._crop()
         self.paint_units()
 
     def _paint_counts(self) -> None:
@@ -489,7 +490,7 @@ class SceneLayers:
             "string": ["the models see what lies inside the white line"],
             "size": 0.0195 * frame.width / compat.PIXELS_PER_POINT,
             "scaling": True,
-            "color": styles.SEEN,
+            "color": styles.scene(self.session.dark).quiet,
             "anchor": "lower_left",
             "translation": (0.012 * frame.width, 0.0),
         }

@@ -165,7 +165,7 @@ class NarrateDock(parts.Listener):
         self.listen(self._show_decoder, events.decoder, session.scene_changed)
         self.listen(self._show_repeat, events.repeat, events.decoder, session.scene_changed)
         self.listen(self._show_job, events.job, events.selected, events.decoder)
-        self.listen(self._show_result, events.result)
+        self.listen(self._show_result, events.result, events.spoken, events.playing)
         self.listen(lambda: self.live.setChecked(session.live), events.live)
         self.listen(lambda: self.status.setText(session.status), events.status)
 
@@ -251,19 +251,27 @@ class NarrateDock(parts.Listener):
         self.stage.setToolTip(words)
         self.asked_note()
 
+    @property
+    def told(self) -> Result | None:
+        """What is shown here: of this moment, or while the film plays of the moment whose sentence is on the frame."""
+        session = self.session
+        return session.spoken if session.playing and session.spoken is not None else session.result
+
     def asked_note(self) -> None:
         """Say which moment the sentence is of."""
-        result = self.session.result
+        result = self.told
         if result is None:
             self.asked.setText("The sentence appears here and on the frame.")
             return
         words = f"What {result.n_units} unit{'s' if result.n_units != 1 else ''} said at frame {result.frame + 1}, showing {result.repeat + 1}:"
         if result.n_unknown:
             words += f" ({result.n_unknown} selected units are unknown to the decoder and were left out)"
+        if result.in_part and self.session.job.kind != "narrating":
+            words = f"Of frame {result.frame + 1}, maps and evidence were worked out, and no sentence. Press Narrate for it."
         self.asked.setText(words)
 
     def _show_result(self) -> None:
-        result = self.session.result
+        result = self.told
         self.asked_note()
         if result is None:
             for label in (self.sentence, self.reference, self.prior):
@@ -273,8 +281,9 @@ class NarrateDock(parts.Listener):
             return
         busy = self.session.job.kind == "narrating" and not result.spoken
         self.sentence.setText(result.text.strip() + (" ▍" if busy else ""))
-        self.reference.setText(result.reference or "…")
-        self.prior.setText(result.prior or "…")
+        waits = "…" if self.session.job.kind == "narrating" or result.spoken else ""
+        self.reference.setText(result.reference or waits)
+        self.prior.setText(result.prior or waits)
         self._show_match(result.mean_cosine, result.prior_cosine)
         self._show_evidence(result)
 

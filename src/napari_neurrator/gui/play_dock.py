@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
 from . import parts
+from .ahead import MAP_EVERY_S
 from .player import SPEEDS
 from .raster_view import RasterView, words_of
 from .track import IN_WORDS, STANDINGS, Track
@@ -48,7 +50,8 @@ class PlayDock(parts.Listener):
         self._redraw.setInterval(REDRAW_MS)
         self._redraw.timeout.connect(self.track.redraw)
         for strip in (self.track, self.raster):
-            strip.went.connect(self.player.go)
+            strip.went.connect(self._go)
+            strip.stepped.connect(self.player.go)
 
         events = session.events
         self.listen(self._show_playing, events.playing, events.stimulus)
@@ -100,6 +103,9 @@ class PlayDock(parts.Listener):
         self.spikes.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.spikes.setChecked(True)
         self.spikes.toggled.connect(self._on_spikes)
+        for widget in (self.loop, self.time, self.ahead):
+            # on one line with the buttons
+            widget.setFixedHeight(self.play.sizeHint().height())
         box = QWidget()
         flow = QFlowLayout(box)
         flow.setContentsMargins(0, 0, 0, 0)
@@ -118,6 +124,16 @@ class PlayDock(parts.Listener):
         ):
             flow.addWidget(widget)
         return box
+
+    def _go(self, seconds: float) -> None:
+        """Go to a place that was clicked: to the moment nearby of which something is known, if there is one."""
+        clock, known = self.player.clock, self.workspace.showing.frames
+        if known and len(clock):
+            onsets = np.array([clock.onset(frame) for frame in known])
+            near = int(np.abs(onsets - seconds).argmin())
+            if abs(onsets[near] - seconds) <= MAP_EVERY_S:
+                seconds = float(onsets[near])
+        self.player.go(seconds)
 
     # -- doing -----------------------------------------------------------------------------------------------------------------------
     def _on_speed(self, i: int) -> None:

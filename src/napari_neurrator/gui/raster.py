@@ -103,6 +103,8 @@ def picture(spikes: Spikes, colours: np.ndarray, start_s: float, stop_s: float, 
     lines = n if height >= LEAST_ROW_PX * n else max(1, height)
     column = np.floor((spikes.seconds - start_s) / (stop_s - start_s) * width).astype(int)
     seen = (column >= 0) & (column < width)
+    if not seen.any():
+        return out
     line = spikes.line[seen] * lines // n
     at = line * width + column[seen]
     count = np.bincount(at, minlength=lines * width).reshape(lines, width).astype(float)

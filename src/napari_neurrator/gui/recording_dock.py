@@ -132,6 +132,7 @@ class RecordingDock(parts.Listener):
         self.colour.textActivated.connect(self._on_colour)
         self.brain = parts.button("Brain view", self._on_view)
         parts.named(self.colour, "Colour the units by")
+        self.colour.setMinimumContentsLength(12)
         layout.addWidget(parts.row(parts.text("Colour by", wrap=False), self.colour, 1, self.brain))
         self.legend = Legend(self.session)
         workspace.when_closed(self.legend.let_go)
@@ -154,7 +155,12 @@ class RecordingDock(parts.Listener):
             made.setChecked(mode == self.session.select_mode)
             mode_buttons.append(made)
         self.modes.idClicked.connect(self._on_mode)
-        layout.addWidget(self.lasso)
+        history = workspace.history
+        self.undo = parts.button("↶", history.undo, "Undo: selection and groups (Ctrl+Z)")
+        self.redo = parts.button("↷", history.redo, "Do again what was undone (Ctrl+Shift+Z)")
+        for button, name in ((self.undo, "Undo"), (self.redo, "Redo")):
+            parts.named(button, name).setFixedWidth(32)
+        layout.addWidget(parts.row(self.lasso, self.undo, self.redo, spacing=2))
         layout.addWidget(parts.row(*mode_buttons, spacing=2))
 
         self.query = QLineEdit()
@@ -173,16 +179,9 @@ class RecordingDock(parts.Listener):
             )
         )
         self.count = parts.text(bold=True, wrap=False)
-        history = workspace.history
-        self.undo = parts.button("↶", history.undo, "Undo: selection and groups (Ctrl+Z)")
-        self.redo = parts.button("↷", history.redo, "Do again what was undone (Ctrl+Shift+Z)")
-        for made, name in ((self.undo, "Undo"), (self.redo, "Redo")):
-            parts.named(made, name).setFixedWidth(32)
-        every, none = (
-            parts.button("All", self._all, "Select all units that are shown"),
-            parts.button("Clear", self._clear, "Select nothing (Q)"),
-        )
-        layout.addWidget(parts.row(self.count, 1, self.undo, self.redo, every, none, spacing=4))
+        every = parts.button("All", self._all, "Select all units that are shown")
+        none = parts.button("Clear", self._clear, "Select nothing (Q)")
+        layout.addWidget(parts.row(self.count, 1, every, none, spacing=4))
 
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)

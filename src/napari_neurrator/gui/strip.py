@@ -42,10 +42,11 @@ class Axis:
 class Strip(QWidget):
     """A widget with time from left to right. Subclasses draw what stands still in `draw`; the play head moves over it cheaply.
 
-    Clicking and dragging asks to go there (`went`, seconds of the showing); so do the arrow keys, Page Up and Down, Home and End.
+    Clicking and dragging asks to go there (`went`, seconds of the showing); so do the arrow keys, Page Up and Down, Home and End (`stepped`).
     """
 
     went = Signal(float)
+    stepped = Signal(float)
     STEP_S, PAGE_S = 1 / 30, 1.0
 
     def __init__(self, name: str, height: int) -> None:
@@ -129,8 +130,11 @@ class Strip(QWidget):
             self._still.fill(Qt.GlobalColor.transparent)
             painter = QPainter(self._still)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self.draw(painter, self.axis)
-            painter.end()
+            try:
+                self.draw(painter, self.axis)
+            finally:
+                # Qt crashes where a picture goes while somebody still paints it
+                painter.end()
         painter = QPainter(self)
         if event is not None:
             painter.setClipRect(event.rect())
@@ -188,10 +192,10 @@ class Strip(QWidget):
         }
         if key in steps:
             # half a step more, for a frame lasts until the next
-            self.went.emit(self.head_s + steps[key] + 0.5 * self.STEP_S)
+            self.stepped.emit(self.head_s + steps[key] + 0.5 * self.STEP_S)
         elif key == Key.Key_Home:
-            self.went.emit(0.0)
+            self.stepped.emit(0.0)
         elif key == Key.Key_End:
-            self.went.emit(float("inf"))
+            self.stepped.emit(float("inf"))
         else:
             super().keyPressEvent(event)

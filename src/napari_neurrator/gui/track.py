@@ -143,11 +143,11 @@ class Track(Strip):
         for start, end, standing in zip(starts, ends, self.showing.standings(), strict=True):
             if standing == NOT_COMPUTED:
                 continue
-            x0, x1 = axis.x(start), axis.x(end)
+            # whole pixels, so that neighbours meet without a seam
+            x0, x1 = round(axis.x(start)), round(axis.x(end))
             height = HEIGHTS[standing] * EVIDENCE_PX
-            painter.fillRect(
-                QRectF(x0, top + EVIDENCE_PX - height, max(1.0, x1 - x0), height), QColor(STANDINGS[standing])
-            )
+            box = QRectF(x0, top + EVIDENCE_PX - height, max(1, x1 - x0), height)
+            painter.fillRect(box, QColor(STANDINGS[standing]))
 
     def tip_at(self, seconds: float, _y: float) -> str:
         """Say what is known of a moment."""
