@@ -103,7 +103,7 @@ def test_what_is_not_told_is_said(profile):
 def test_a_file_or_what_is_not_there(profile):
     written = layouts.dictionary_learning(profile.folder / "single", "AutoEncoder", config=False)
     assert find_dictionary("single/ae.pt", profile) == (written.path / "ae.pt").resolve()
-    with pytest.raises(NeurratorError, match="run 'hf download owner/name sub/ae.pt' first"):
+    with pytest.raises(NeurratorError, match=r"run 'hf download owner/name sub/ae\.pt' first"):
         find_dictionary("owner/name/sub/ae.pt", profile)
     with pytest.raises(NeurratorError, match="not on this machine"):
         find_dictionary("nowhere", profile)

@@ -79,7 +79,7 @@ class Dictionary:
             sae.encoder, sae.decoder, sae.latent_bias, sae.input_bias, sae.output_bias, how.threshold, how.gate_scale, how.gate_bias,
             sae.normaliser.centre,
         ):  # fmt: skip
-            digest.update(b"none" if part is None else memoryview(part.cpu().numpy()).cast("B"))
+            digest.update(b"none" if part is None else part.cpu().numpy().data)
         return digest.hexdigest()[:24]
 
     @cached_property

@@ -127,14 +127,14 @@ class _BestOfStretch:
     def add(self, features: torch.Tensor, values: torch.Tensor, rows: torch.Tensor, patches: torch.Tensor) -> None:
         # Weakest first, so that of what is written to one place the strongest stays.
         order = torch.argsort(values, stable=True)
-        features, values, rows, patches = (part[order].numpy() for part in (features, values, rows, patches))
+        f, v, r, p = (part[order].numpy() for part in (features, values, rows, patches))
         # The last of each feature.
-        last = len(features) - 1 - np.unique(features[::-1], return_index=True)[1]
-        better = last[values[last] > self.values.numpy()[features[last]]]
-        where = torch.from_numpy(features[better])
-        self.values[where] = torch.from_numpy(values[better])
-        self.rows[where] = torch.from_numpy(rows[better].astype(np.int32))
-        self.patches[where] = torch.from_numpy(patches[better].astype(np.int32))
+        last = len(f) - 1 - np.unique(f[::-1], return_index=True)[1]
+        better = last[v[last] > self.values.numpy()[f[last]]]
+        where = torch.from_numpy(f[better])
+        self.values[where] = torch.from_numpy(v[better])
+        self.rows[where] = torch.from_numpy(r[better].astype(np.int32))
+        self.patches[where] = torch.from_numpy(p[better].astype(np.int32))
 
     def found(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         where = (self.rows >= 0).nonzero()[:, 0]

@@ -56,3 +56,7 @@ class Normaliser:
     def to(self, device: torch.device | str) -> "Normaliser":
         """Return it with its tensors on a device."""
         return Normaliser(self.kind, None if self.centre is None else self.centre.to(device), self.scale)
+
+
+# Vectors as they come.
+PLAIN = Normaliser()

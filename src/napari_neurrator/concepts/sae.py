@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from .activations import SparseActivations
-from .normaliser import Normaliser
+from .normaliser import PLAIN, Normaliser
 from .selection import BatchTopK, Selection, Threshold, TopK
 
 ActivationKind = Literal["threshold", "topk", "batch_topk", "gated"]
@@ -81,7 +81,7 @@ class SparseAutoencoder:
     input_bias: torch.Tensor | None
     output_bias: torch.Tensor
     activation: Activation
-    normaliser: Normaliser = Normaliser()
+    normaliser: Normaliser = PLAIN
 
     @property
     def width(self) -> int:

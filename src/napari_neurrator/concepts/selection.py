@@ -50,10 +50,8 @@ class Threshold(Selection):
 
     def add(self, chunk: torch.Tensor, first: int) -> None:
         """Keep what is above the threshold."""
-        if self.threshold is None:
-            active = chunk > 0
-        else:
-            active = chunk > self.threshold[first : first + chunk.shape[1]]
+        threshold = 0 if self.threshold is None else self.threshold[first : first + chunk.shape[1]]
+        active = chunk > threshold
         rows, columns = active.nonzero(as_tuple=True)
         self.kept.append((rows, columns + first, chunk[rows, columns]))
 

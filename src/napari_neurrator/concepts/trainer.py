@@ -50,6 +50,8 @@ class SparseLearner(L.LightningModule):
         self.W_dec, self.W_enc = nn.Parameter(decoder), nn.Parameter(decoder.T.clone())
         self.b_enc, self.b_dec = nn.Parameter(torch.zeros(n_features)), nn.Parameter(centre / scale)
         self.k, self.scale, self.steps, self.lr, self.dead_after, self.groups = k, scale, steps, lr, dead_after, groups
+        self.idle: torch.Tensor
+        self.threshold: torch.Tensor
         self.register_buffer("idle", torch.zeros(n_features, dtype=torch.int32))
         self.register_buffer("threshold", torch.zeros(()))
         self.done = 0

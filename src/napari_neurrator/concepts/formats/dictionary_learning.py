@@ -18,7 +18,8 @@ def describe(config: dict[str, Any], tensors: dict[str, Any], source: str) -> De
     NeurratorError
         Keys are missing or wrong, or they are of no class that is read.
     """
-    weights, notes = Weights(tensors, source), []
+    weights = Weights(tensors, source)
+    notes: list[str] = []
     trainer = config.get("trainer") if isinstance(config.get("trainer"), dict) else config
     assert isinstance(trainer, dict)
     kind = str(trainer.get("dict_class", ""))

@@ -51,9 +51,9 @@ def read_weights(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
-            if mapped or magic[:1] == b"\x80":
-                raise pickled(path, "pickled objects beside its weights") from error
+        forbidden = "weights_only" in str(error).lower() or "unsupported" in str(error).lower()
+        if forbidden and (mapped or magic[:1] == b"\x80"):
+            raise pickled(path, "pickled objects beside its weights") from error
         raise NeurratorError(
             f"The dictionary {path} is damaged or not a file of weights ({_first(error)}): fetch it again."
         ) from error

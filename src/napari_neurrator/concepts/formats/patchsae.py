@@ -22,7 +22,7 @@ def describe(saved: dict[str, Any], source: str) -> Description:
         Keys are missing or wrong, or it is a gated one, whose code was never published.
     """
     weights = Weights(saved["state_dict"], source)
-    config = next((saved[key] for key in ("cfg", "config") if isinstance(saved.get(key), dict)), {})
+    config: dict[str, Any] = next((saved[key] for key in ("cfg", "config") if isinstance(saved.get(key), dict)), {})
     if config.get("gated_sae"):
         raise NeurratorError(
             f"The dictionary {source} is a gated one of PatchSAE's: only those without gates are read."

@@ -25,7 +25,8 @@ def describe(config: dict[str, Any], saved: dict[str, Any], source: str) -> Desc
         Keys are missing or wrong, or it is a transcoder, or of an activation that is not read.
     """
     tensors = saved["state_dict"] if isinstance(saved.get("state_dict"), dict) else saved
-    weights, notes = Weights(tensors, source), []
+    weights = Weights(tensors, source)
+    notes: list[str] = []
     if config.get("is_transcoder"):
         raise NeurratorError(
             f"The dictionary {source} is a transcoder: it does not rebuild what it reads, so it is none."

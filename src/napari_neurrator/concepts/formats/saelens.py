@@ -1,5 +1,6 @@
 """SAELens: ``cfg.json`` and ``sae_weights.safetensors`` (github.com/decoderesearch/SAELens, MIT; checked against 6.54)."""
 
+import itertools
 import re
 from typing import Any
 
@@ -27,7 +28,8 @@ def describe(config: dict[str, Any], tensors: dict[str, Any], source: str) -> De
     NeurratorError
         Keys are missing or wrong, or it is of an architecture that is not read.
     """
-    weights, notes = Weights(tensors, source), []
+    weights = Weights(tensors, source)
+    notes: list[str] = []
     metadata = config.get("metadata") if isinstance(config.get("metadata"), dict) else {}
     assert isinstance(metadata, dict)
     function = config.get("activation_fn", config.get("activation_fn_str", "relu"))
@@ -150,4 +152,4 @@ def groups_of(widths: object, n: int) -> tuple[int, ...] | None:
     if not isinstance(widths, list) or not widths or not all(isinstance(w, int) for w in widths):
         return None
     ends = [0, *widths] if widths[-1] == n else [0, *widths, n]
-    return tuple(b - a for a, b in zip(ends, ends[1:], strict=False))
+    return tuple(b - a for a, b in itertools.pairwise(ends))
