@@ -7,6 +7,7 @@ On Linux without a display: ``xvfb-run -a -s "-screen 0 1920x1200x24" python -m 
 import argparse
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,9 @@ def main() -> None:
 
         session.frame = FRAME + 30
         mouse.settle(300)
-        process = backend_process(workspace)
+        killer = threading.Thread(target=kill_at_work, args=(workspace,))
+        killer.start()
         workspace.narrator.narrate()
-        wait(lambda: session.result is not None and bool(session.result.text), "the first word")
-        os.kill(process, signal.SIGKILL)
         wait(lambda: bool(session.error), "what the user is told")
         print(f"told: {session.error}")
         workspace.docks["Narrate"].light.refresh()
@@ -93,10 +93,13 @@ def scrub(workspace: Any, viewer: Any, mouse: Any) -> list[float]:
     return gaps
 
 
-def backend_process(workspace: Any) -> int:
-    """Return the process id of the worker in which the models run."""
+def kill_at_work(workspace: Any) -> None:
+    """Kill the process in which the models run as soon as it has a job."""
     backend = workspace.link._backend
-    return int(backend.status().workers[0].pid)
+    while not (status := backend.status()).running:
+        time.sleep(0.002)
+    time.sleep(0.02)
+    os.kill(status.workers[0].pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ def test_two_replicas_say_what_one_process_says(cluster, client, request_of):
         expected = sentences(run(here, request_of(3)))
     finally:
         here.close()
-    assert sentences(run(client, request_of(3), 300)) == expected
+    events = run(client, request_of(3), 300)
+    assert isinstance(events[-1], p.Done), events[-1].message
+    assert sentences(events) == expected
     # both at once: two groups that cannot go together
     requests = [request_of(2).model_copy(update={"prompt": None, "n_concepts": number % 2}) for number in range(6)]
     with ThreadPoolExecutor(6) as pool:

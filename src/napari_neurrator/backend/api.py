@@ -27,6 +27,8 @@ from .service import Runner, Service
 
 KEEP_ALIVE_S = 5.0
 NDJSON = "application/x-ndjson"
+# Bytes of spike windows that are looked through in no time.
+_SMALL = 1 << 20
 
 # For the document only: `Guard` looks at the token before anything is read.
 _TOKEN = [Depends(HTTPBearer(auto_error=False, description="The token that the server was started with"))]
@@ -137,8 +139,11 @@ def make_app(
                 info = store.info(folder)
             except NeurratorError as error:
                 raise Refused(422, str(error)) from error
-            # The arrays can be large, and others are waiting.
-            await asyncio.to_thread(check_narration, body, info, limits)
+            if len(body.windows.data) < _SMALL:
+                check_narration(body, info, limits)
+            else:
+                # Others are waiting.
+                await asyncio.to_thread(check_narration, body, info, limits)
             job.moments = body.windows.shape[0]
             job.decoder = None if shares_disk and not body.decoder.startswith("sha256:") else str(folder)
         elif not shares_disk:

@@ -161,6 +161,10 @@ class RayRunner:
         by_id = {job.job_id: job for job in jobs}
         try:
             handle = await self._cluster.handle()
+        except Exception as error:
+            what = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            return f"The replicas could not be started on Ray ({what[0][:160]}); see the server's log and try again."
+        try:
             folder = jobs[0].decoder
             name = None if folder is None else f"sha256:{Path(folder).name}"
             stored = [] if folder is None else [await self._cluster.stored(folder)]
