@@ -154,15 +154,14 @@ def _new_file(recording: "Recording") -> Any:
         session_start_time=datetime(1970, 1, 1, tzinfo=UTC),
         keywords=["narration", *(["simulated"] if recording.simulated else [])],
     )
-    told = recording.subject
-    if told.get("subject_id"):
-        file.subject = Subject(
-            **{
-                name: told[name]
-                for name in ("subject_id", "species", "sex", "age", "genotype", "description")
-                if told.get(name)
-            }
-        )
+    told = {name: text for name, text in recording.subject.items() if text}
+    file.subject = Subject(
+        subject_id=told.get("subject_id", "unknown"),
+        sex=told["sex"][0].upper() if told.get("sex", "")[:1].upper() in ("M", "F", "O") else "U",
+        # Where nobody says how old: from birth on.
+        age=told["age"] if told.get("age", "").startswith("P") else "P0D/",
+        **{name: told[name] for name in ("species", "genotype", "description") if name in told},
+    )
     return file
 
 
