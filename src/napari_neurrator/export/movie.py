@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -188,7 +188,7 @@ def _one_showing(narrations: Sequence[Narration], repeat: int | None) -> list[Na
     return [by_frame[frame] for frame in sorted(by_frame)]
 
 
-def _subtitle_packets(shown: list[Caption], stream: object) -> list:
+def _subtitle_packets(shown: list[Caption], stream: Any) -> list:
     import av
 
     packets = []

@@ -187,11 +187,11 @@ def _add(file: Any, narrations: Sequence[Narration], stops: np.ndarray) -> None:
             id=np.arange(len(made_by)),
         )
     )
-    order = np.lexsort([np.arange(len(narrations)), [one.start_time for one in narrations]])
+    order = np.argsort([one.start_time for one in narrations], kind="stable")
     rows = [_row(narrations[place], int(of[place])) for place in order]
     ordered = [narrations[place] for place in order]
     numbers = all(isinstance(unit, int) for one in ordered for unit in one.unit_ids)
-    lists = [
+    lists: list[tuple[str, str, list[list]]] = [
         ("unit_ids", "Units that speak, by their id." if numbers else "Units that speak, by their name.", [[unit if numbers else str(unit) for unit in one.unit_ids] for one in ordered]),
         ("concepts", "Concepts of the sparse dictionary, strongest first.", [[str(c["name"]) for c in one.concepts] for one in ordered]),
         ("concept_strengths", "How far they stand above what is usual in the session, standard deviations.", [[float(c["strength"]) for c in one.concepts] for one in ordered]),
