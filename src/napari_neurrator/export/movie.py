@@ -67,7 +67,7 @@ def captions(narrations: Sequence[Narration], frame_rate_hz: float) -> tuple[lis
     found = [
         Caption(start, min(stop, start + _HOLD_S), one) for start, stop, one in zip(starts, stops, ordered, strict=True)
     ]
-    return found, first, first + max(int(np.ceil(found[-1].stop_s * frame_rate_hz)), 1) - 1
+    return found, first, first + max(int(np.ceil(found[-1].stop_s * frame_rate_hz - 1e-6)), 1) - 1
 
 
 def write_movie(
