@@ -131,7 +131,7 @@ def _speaking(
             best = likely, tokens
     assert best is not None
     tokens = best[1]
-    ends = [len(tokenizer.decode(tokens[: n + 1], skip_special_tokens=True).lstrip()) for n in range(len(tokens))]
+    ends = [len(str(tokenizer.decode(tokens[: n + 1], skip_special_tokens=True)).lstrip()) for n in range(len(tokens))]
     chosen = [n for n, (a, b) in enumerate(zip([0, *ends[:-1]], ends, strict=True)) if b > start and a < stop]
     if not chosen:
         raise NeurratorError("The word cannot be found among the tokens of the sentence.")

@@ -138,7 +138,8 @@ def _frame(figure: "Figure", narration: Narration, stimulus: "Stimulus", overlay
             extent=(left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5),
         )  # fmt: skip
         bar = figure.colorbar(drawn, cax=figure.add_axes((0.02, 0.245, 0.2, 0.016)), orientation="horizontal")
-        bar.solids.set_alpha(1)
+        if bar.solids is not None:
+            bar.solids.set_alpha(1)
         bar.outline.set_linewidth(0.4)
         bar.ax.tick_params(length=2, labelsize=6)
         figure.text(0.232, 0.253, overlay.name, fontsize=7, va="center")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def captions(narrations: Sequence[Narration], frame_rate_hz: float) -> tuple[lis
     found = [
         Caption(start, min(stop, start + _HOLD_S), one) for start, stop, one in zip(starts, stops, ordered, strict=True)
     ]
-    return found, first, first + max(int(np.ceil(found[-1].stop_s * frame_rate_hz)), 1) - 1
+    return found, first, first + max(int(np.ceil(found[-1].stop_s * frame_rate_hz - 1e-6)), 1) - 1
 
 
 def write_movie(
@@ -188,7 +188,7 @@ def _one_showing(narrations: Sequence[Narration], repeat: int | None) -> list[Na
     return [by_frame[frame] for frame in sorted(by_frame)]
 
 
-def _subtitle_packets(shown: list[Caption], stream: object) -> list:
+def _subtitle_packets(shown: list[Caption], stream: Any) -> list:
     import av
 
     packets = []

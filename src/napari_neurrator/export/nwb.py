@@ -154,15 +154,14 @@ def _new_file(recording: "Recording") -> Any:
         session_start_time=datetime(1970, 1, 1, tzinfo=UTC),
         keywords=["narration", *(["simulated"] if recording.simulated else [])],
     )
-    told = recording.subject
-    if told.get("subject_id"):
-        file.subject = Subject(
-            **{
-                name: told[name]
-                for name in ("subject_id", "species", "sex", "age", "genotype", "description")
-                if told.get(name)
-            }
-        )
+    told = {name: text for name, text in recording.subject.items() if text}
+    file.subject = Subject(
+        subject_id=told.get("subject_id", "unknown"),
+        sex=told["sex"][0].upper() if told.get("sex", "")[:1].upper() in ("M", "F", "O") else "U",
+        # Where nobody says how old: from birth on.
+        age=told["age"] if told.get("age", "").startswith("P") else "P0D/",
+        **{name: told[name] for name in ("species", "genotype", "description") if name in told},
+    )
     return file
 
 
@@ -188,11 +187,11 @@ def _add(file: Any, narrations: Sequence[Narration], stops: np.ndarray) -> None:
             id=np.arange(len(made_by)),
         )
     )
-    order = np.lexsort([np.arange(len(narrations)), [one.start_time for one in narrations]])
+    order = np.argsort([one.start_time for one in narrations], kind="stable")
     rows = [_row(narrations[place], int(of[place])) for place in order]
     ordered = [narrations[place] for place in order]
     numbers = all(isinstance(unit, int) for one in ordered for unit in one.unit_ids)
-    lists = [
+    lists: list[tuple[str, str, list[list]]] = [
         ("unit_ids", "Units that speak, by their id." if numbers else "Units that speak, by their name.", [[unit if numbers else str(unit) for unit in one.unit_ids] for one in ordered]),
         ("concepts", "Concepts of the sparse dictionary, strongest first.", [[str(c["name"]) for c in one.concepts] for one in ordered]),
         ("concept_strengths", "How far they stand above what is usual in the session, standard deviations.", [[float(c["strength"]) for c in one.concepts] for one in ordered]),

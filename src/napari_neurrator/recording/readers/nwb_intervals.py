@@ -21,7 +21,7 @@ def read_presentations(root: Any) -> pd.DataFrame | None:
     """Return what was shown: Allen's tables, and any other table of intervals that names stimuli, frames or conditions."""
     tables = []
     for name, group in interval_tables(root).items():
-        if name in _NEVER or is_optogenetic(name):
+        if name in _NEVER or is_optogenetic(name) or is_narration(name):
             continue
         table = flat_columns(group, root).reset_index(drop=True)
         if table.empty or "start_time" not in table:
@@ -33,6 +33,11 @@ def read_presentations(root: Any) -> pd.DataFrame | None:
         if not table.empty:
             tables.append(_framed(table))
     return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def is_narration(name: str) -> bool:
+    """Tell whether a table's name says that it holds what was narrated (`export.nwb`), and not what was shown."""
+    return name.partition("_")[0] == "narrations"
 
 
 def is_optogenetic(name: str) -> bool:
