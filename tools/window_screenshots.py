@@ -67,12 +67,13 @@ def main() -> None:
         wait(lambda: not session.filling and not session.ahead.busy, "the whole showing", 900)
         here = workspace.showing.map_at(FRAME)
         session.shown = max(here.concepts, key=lambda concept: concept.strength).name
-        session.frame, session.speed = FRAME, 1.0
+        session.frame, session.speed = FRAME, 0.25
         resize(1600, 1000)
         session.playing = True
         wait(lambda: session.frame > FRAME + 5, "the film")
-        shoot("play")
-        session.playing = False
+        mouse.settle(100)
+        take_picture(window, out / "play.png")
+        session.playing, session.speed = False, 1.0
         session.frame = FRAME
         resize(1280, 800)
         shoot("play_small")

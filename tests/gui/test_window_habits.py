@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QScrollBar,
+    QTabBar,
 )
 
 from napari_neurrator.gui import compat, mouse
@@ -257,8 +258,9 @@ def nameless(root):
     for kind in CONTROLS:
         for widget in root.findChildren(kind):
             inner = widget.parent() is not None and isinstance(
-                widget.parent(), QAbstractSpinBox | QComboBox | QLineEdit | QAbstractItemView
+                widget.parent(), QAbstractSpinBox | QComboBox | QLineEdit | QAbstractItemView | QTabBar
             )
+            inner = inner or type(widget.parent()).__name__.startswith("QComboBoxPrivate")
             own = type(widget).__name__.startswith(("QComboBoxPrivate", "QTableCorner")) or "qt_" in widget.objectName()
             if (
                 inner

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from ..backend.protocol import Cancelled, Done, Event, Failed, NarrationRequest, PackedArray, Progress, Sentence
+from ..backend.protocol import Cancelled, Done, Event, Failed, NarrationRequest, PackedArray, Progress, Sentence, Wanted
 from ..errors import NeurratorError
 from .backend_link import BackendLink
 from .narrator import KEPT, N_CONCEPTS, grown, pack_counts
@@ -208,7 +208,7 @@ class Ahead:
         def work() -> NarrationRequest:
             counts = recording.spikes.count(starts, window.n_bins, window.bin_s, units)
             pictures = np.stack([np.ascontiguousarray(stimulus.frame(frame)) for frame in frames])
-            words = ["text", "reference"] if chunk.with_words else []
+            words: list[Wanted] = ["text", "reference"] if chunk.with_words else []
             return NarrationRequest(
                 job_id=job_id, decoder=decoder, unit_ids=units, windows=pack_counts(np.asarray(counts)), frames=PackedArray.pack(pictures),
                 want=["concepts", "patches", "evidence", *words], prompt=prompt, n_concepts=N_CONCEPTS,

@@ -268,9 +268,9 @@ def _markers(viewer: Any, layer: Any) -> Any | None:
     """Return what draws the points of a layer, or None where this napari keeps it elsewhere."""
     markers = getattr(getattr(_visual(viewer, layer), "node", None), "points_markers", None)
     data = getattr(markers, "_data", None)
-    names = () if data is None else data.dtype.names or ()
-    known = {"a_fg_color", "a_bg_color", "a_size", "a_edgewidth"} <= set(names) and hasattr(markers, "_vbo")
-    return markers if known and len(data) == len(layer._view_indices) else None
+    if data is None or not hasattr(markers, "_vbo") or len(data) != len(layer._view_indices):
+        return None
+    return markers if {"a_fg_color", "a_bg_color", "a_size", "a_edgewidth"} <= set(data.dtype.names or ()) else None
 
 
 def resize_points(viewer: Any, layer: Any, sizes: np.ndarray) -> None:

@@ -99,7 +99,9 @@ class RasterView(Strip):
             round(inside.width() * ratio),
             round(height * ratio),
         )
-        image = QImage(shown.data, shown.shape[1], shown.shape[0], 4 * shown.shape[1], QImage.Format.Format_RGBA8888)
+        image = QImage(
+            shown.tobytes(), shown.shape[1], shown.shape[0], 4 * shown.shape[1], QImage.Format.Format_RGBA8888
+        )
         painter.drawImage(inside, image)
         self._draw_regions(painter, spikes, top, height)
         self._draw_rate(painter, axis, spikes, top + height + GAP_PX)

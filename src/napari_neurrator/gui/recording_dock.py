@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QInputDialog,
     QLineEdit,
     QScrollArea,
+    QSizePolicy,
     QTabWidget,
     QWidget,
 )
@@ -132,8 +133,11 @@ class RecordingDock(parts.Listener):
         self.colour.textActivated.connect(self._on_colour)
         self.brain = parts.button("Brain view", self._on_view)
         parts.named(self.colour, "Colour the units by")
-        self.colour.setMinimumContentsLength(12)
-        layout.addWidget(parts.row(parts.text("Colour by", wrap=False), self.colour, 1, self.brain))
+        # as wide as there is room for, and never so wide that the dock is cut
+        self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.colour.setMinimumContentsLength(5)
+        self.colour.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        layout.addWidget(parts.row(parts.text("Colour by", wrap=False), self.colour, self.brain))
         self.legend = Legend(self.session)
         workspace.when_closed(self.legend.let_go)
         layout.addWidget(self.legend)

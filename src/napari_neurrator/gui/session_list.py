@@ -23,6 +23,7 @@ class SessionList(parts.Listener):
         self.list = QListWidget()
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.setUniformItemSizes(True)
+        parts.named(self.list, "Open sessions")
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.currentRowChanged.connect(self._switch)
