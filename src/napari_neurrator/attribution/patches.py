@@ -127,12 +127,9 @@ def inspect_patches(
 def _concepts(dictionary: Dictionary | None, vectors: torch.Tensor, n: int) -> list[tuple[str, float]]:
     if dictionary is None:
         return []
-    found = dictionary.encode(vectors.float()[None])
-    place = dictionary.concept_of_feature[found.features].flatten()
-    sums = torch.zeros(len(dictionary.concepts) + 1)
-    # Features without a name gather at the end, and are left out.
-    sums.index_add_(0, torch.where(place < 0, len(dictionary.concepts), place), found.values.flatten())
-    order = torch.argsort(sums[:-1], descending=True)[:n].tolist()
+    active = dictionary.encode(vectors.float()[None])
+    sums = active.totals_of(dictionary.concept_of_feature, len(dictionary.concepts))[0].cpu()
+    order = torch.argsort(sums, descending=True)[:n].tolist()
     return [(dictionary.concepts[number], float(sums[number])) for number in order if sums[number] > 0]
 
 

@@ -117,10 +117,21 @@ def concept_target(dictionary: Dictionary, concept: str | int, grid: torch.Tenso
     weights = torch.zeros_like(prior, dtype=torch.float32)
     where: set[int] = set()
     for feature in features:
-        active = ((found.features[0] == feature) & (found.values[0] > 0)).any(1)
-        if active.any():
-            weights[active] += dictionary.W_enc[:, feature]
-            where |= set(active.nonzero()[:, 0].tolist())
+        active = sorted(set(found.rows[found.features == feature].tolist()))
+        if active:
+            weights[active] += _slope(dictionary, grid[active], [feature])
+            where |= set(active)
     if not where:
-        weights += dictionary.W_enc[:, features].sum(1)
+        weights += _slope(dictionary, grid, features)
     return Target(name, weights, prior.float(), "activation", sorted(where) or None)
+
+
+def _slope(dictionary: Dictionary, vectors: torch.Tensor, features: list[int]) -> torch.Tensor:
+    """Return how some features rise with each number of patch vectors, (patch, width), before the activation function."""
+    sae = dictionary.sae
+    with torch.inference_mode(False), torch.enable_grad():
+        # Copies: what was decoded in inference mode cannot be followed back.
+        x = vectors.detach().clone().float().to(sae.encoder.device).requires_grad_()
+        risen = sae.normaliser.apply(x)[0] @ sae.encoder[:, features].clone()
+        (slope,) = torch.autograd.grad(risen.sum(), x)
+    return slope.cpu()

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import NeurratorError
 from ..profiles import Profile
+from ..profiles.profile import layer_number
 from ..vision.fingerprint import weights_fingerprint
 from .formats import Description
 
@@ -84,7 +85,7 @@ def check_space(described: Description, source: str, profile: Profile) -> list[s
 
 def _check_layer(described: Description, source: str, profile: Profile, blocks: Any) -> list[str]:
     """Compare the layers: block b of n (from 0) is what transformers calls hidden state b + 1."""
-    space, layer = described.space, profile.vision.layer
+    space, layer = described.space, layer_number(profile.vision.layer)
     if space.where == "elsewhere":
         raise _another(
             source,
