@@ -172,29 +172,26 @@ def beats(backend: Any, make: Callable[..., p.NarrationRequest], turn: int, seco
 # -- the protocol ---------------------------------------------------------------------------------------------------------------------
 def overhead(make: Callable[..., p.NarrationRequest]) -> None:
     """Measure what a job takes beyond the model's work: one whose work is next to nothing, in turns with the same within this process."""
-    import torch
-
     backend, here = ProcessBackend(), InProcessBackend()
-    before = torch.get_num_threads()
     try:
         for one in (backend, here):
             run(one, make(0), make(1))
-        took: dict[str, list[float]] = {"there": [], "here": []}
-        for number in range(60):
-            request = make(number % 7, want=["concepts"], n_concepts=0)
-            for name, one in (("there", backend), ("here", here)):
-                took[name].append(run(one, request.model_copy(update={"job_id": f"{name}{number}"})))
+        for what, changes in (("with its frame", {}), ("without frames", {"frames": None})):
+            took: dict[str, list[float]] = {"there": [], "here": []}
+            for number in range(60):
+                request = make(number % 7, want=["concepts"], n_concepts=0, **changes)
+                for name, one in (("there", backend), ("here", here)):
+                    took[name].append(run(one, request.model_copy(update={"job_id": f"{name}{number}"})))
+            there, at_home = (statistics.median(took[name]) for name in ("there", "here"))
+            size = len(request.model_dump_json()) / 1024
+            row(
+                f"a job of one moment {what} ({size:.0f} KiB) through the local protocol, beyond the same in this process (median of 60)",
+                f"{1e3 * (there - at_home):.1f} ms ({1e3 * there:.1f} − {1e3 * at_home:.1f})",
+                "≤ 5 ms",
+            )
     finally:
-        torch.set_num_threads(before)
         backend.close()
         here.close()
-    there, at_home = (statistics.median(took[name]) for name in ("there", "here"))
-    size = len(make(0).model_dump_json()) / 1024
-    row(
-        f"a job of {size:.0f} KiB through the local protocol, beyond the same in this process (median of 60)",
-        f"{1e3 * (there - at_home):.1f} ms ({1e3 * there:.1f} − {1e3 * at_home:.1f})",
-        "≤ 5 ms",
-    )
 
 
 # -- groups ---------------------------------------------------------------------------------------------------------------------------
@@ -235,10 +232,31 @@ def compared(what: str, client: HttpBackend, make: Callable[..., p.NarrationRequ
         alone = sum(
             run(client, request.model_copy(update={"job_id": f"a{request.job_id[:30]}"})) for request in requests
         )
-        rounds.append((alone, run(client, *requests)))
+        rounds.append((alone, behind(client, make(turn, prompt="What is shown?", want=["text"]), requests)))
     alone, together = (statistics.median(one[i] for one in rounds) for i in (0, 1))
     ratio = statistics.median(a / b for a, b in rounds)
     return what, f"{ratio:.1f} × ({REQUESTS / together:.1f} against {REQUESTS / alone:.1f} narrations a second)"
+
+
+def behind(client: HttpBackend, first: p.NarrationRequest, requests: list[p.NarrationRequest]) -> float:
+    """Return how long requests take that wait until another one has ended, seconds from then."""
+    ends: queue.Queue[tuple[str, float]] = queue.Queue()
+
+    def listen(event: p.Event) -> None:
+        if isinstance(event, p.Failed):
+            raise SystemExit(event.message)
+        if isinstance(event, p.Done):
+            ends.put((event.job_id, time.perf_counter()))
+
+    for request in (first, first.model_copy(update={"job_id": f"b{first.job_id[:30]}", "max_new_tokens": 59})):
+        client.submit(request, listen)
+    time.sleep(0.01)
+    for request in requests:
+        client.submit(request, listen)
+    at = dict(ends.get(timeout=600) for _ in range(len(requests) + 2))
+    return max(at[request.job_id] for request in requests) - max(
+        when for job, when in at.items() if job not in {request.job_id for request in requests}
+    )
 
 
 def replicas(make: Callable[..., p.NarrationRequest]) -> None:

@@ -176,12 +176,14 @@ def test_a_server_that_is_stopped_ends_in_good_order(small_decoder, request_of, 
     client = HttpBackend(stopping.address, TOKEN)
     family = []
     try:
-        running, waiting = Listener("token", lambda: stopping.process.send_signal(signal.SIGTERM)), Listener()
+        # The worker still imports its libraries, so that the first job runs for a while.
+        running, waiting = Listener(), Listener()
         client.submit(request_of(1), running)
         wait_for(lambda: stopping.status().running, "the job")
-        family = stopping.family()
         client.submit(brief(request_of(1), prompt="Another?"), waiting)
         wait_for(lambda: stopping.status().waiting, "the second job")
+        family = stopping.family()
+        stopping.process.send_signal(signal.SIGTERM)
         # what runs is done, what waits is told
         assert isinstance(running.all()[-1], p.Done)
         assert "shutting down" in sentence(waiting.all()[-1].message)

@@ -15,6 +15,7 @@ from .limits import Limits
 from .metrics import Metrics
 
 _LINE = 256 << 20
+_PIPE = 1 << 20
 
 
 class WorkerLink:
@@ -73,6 +74,7 @@ class WorkerLink:
             limit=_LINE,
             env={**os.environ, **self._environment},
         )
+        _widen(self._process.stdin)
         self._heard, self._signs = time.monotonic(), {}
         self._reader = asyncio.get_running_loop().create_task(self._listen(self._process))
         if self._prepared is not None:
@@ -211,6 +213,16 @@ class WorkerLink:
             # It had come up before, so it will again: better now than when the next job waits.
             self._signs = {}
             self.start()
+
+
+def _widen(stream: asyncio.StreamWriter | None) -> None:
+    """Let a request with its frames go through a pipe in one piece, where the system can (Linux)."""
+    if stream is None or not sys.platform.startswith("linux"):
+        return
+    import fcntl
+
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(stream.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def _ending(code: int) -> str:
