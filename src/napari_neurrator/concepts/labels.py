@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import NeurratorError
-from .places import place_to_read, place_to_write, write_text
+from .places import may_write, place_to_read, place_to_write, write_text
 
 if TYPE_CHECKING:
     from .dictionary import Dictionary
@@ -59,7 +59,7 @@ class Labels:
         """Read the labels of a dictionary: beside it, or among the user's data where its folder cannot be written."""
         found = place_to_read(dictionary.source, dictionary.content_hash, "labels")
         labels = cls.load(found, dictionary.content_hash) if found else cls("", dictionary=dictionary.content_hash)
-        if found is None or not _writable(found):
+        if found is None or not may_write(found):
             labels.file = place_to_write(dictionary.source, dictionary.content_hash, "labels")
         return labels
 
@@ -91,9 +91,3 @@ class Labels:
             )
         except OSError as error:
             raise NeurratorError(f"The labels cannot be written to {self.file}: {error.strerror or error}.") from error
-
-
-def _writable(file: Path) -> bool:
-    import os
-
-    return os.access(file.parent, os.W_OK) and "site-packages" not in file.parts

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ..paths import data_folder
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+
 
 def beside(source: Path, kind: str) -> Path:
     """Return the file of some kind (``names``, ``labels``) that lies beside a dictionary."""
@@ -18,11 +20,14 @@ def of_user(content_hash: str, kind: str) -> Path:
 
 
 def place_to_write(source: Path, content_hash: str, kind: str) -> Path:
-    """Return where to write: beside the dictionary if its folder is writable and not part of an installed package."""
+    """Return where to write: beside the dictionary if its folder may be written."""
     near = beside(source, kind)
-    if "site-packages" in near.parts or not os.access(near.parent, os.W_OK):
-        return of_user(content_hash, kind)
-    return near
+    return near if may_write(near) else of_user(content_hash, kind)
+
+
+def may_write(file: Path) -> bool:
+    """Whether a user's file may lie there: the folder is writable, and not part of this package."""
+    return os.access(file.parent, os.W_OK) and not file.resolve().is_relative_to(_PACKAGE)
 
 
 def place_to_read(source: Path, content_hash: str, kind: str) -> Path | None:
