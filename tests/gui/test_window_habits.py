@@ -255,12 +255,13 @@ CONTROLS = (
 
 def nameless(root):
     found = []
+    popups = [box.view() for box in root.findChildren(QComboBox)]
     for kind in CONTROLS:
         for widget in root.findChildren(kind):
             inner = widget.parent() is not None and isinstance(
                 widget.parent(), QAbstractSpinBox | QComboBox | QLineEdit | QAbstractItemView | QTabBar
             )
-            inner = inner or type(widget.parent()).__name__.startswith("QComboBoxPrivate")
+            inner = inner or widget in popups
             own = type(widget).__name__.startswith(("QComboBoxPrivate", "QTableCorner")) or "qt_" in widget.objectName()
             if (
                 inner

@@ -162,8 +162,8 @@ class RecordingDock(parts.Listener):
         history = workspace.history
         self.undo = parts.button("↶", history.undo, "Undo: selection and groups (Ctrl+Z)")
         self.redo = parts.button("↷", history.redo, "Do again what was undone (Ctrl+Shift+Z)")
-        for button, name in ((self.undo, "Undo"), (self.redo, "Redo")):
-            parts.named(button, name).setFixedWidth(32)
+        for step, name in ((self.undo, "Undo"), (self.redo, "Redo")):
+            parts.named(step, name).setFixedWidth(32)
         layout.addWidget(parts.row(self.lasso, self.undo, self.redo, spacing=2))
         layout.addWidget(parts.row(*mode_buttons, spacing=2))
 
