@@ -27,10 +27,9 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def settings_folder(tmp_path, monkeypatch):
+def settings_folder(tmp_path_factory, monkeypatch):
     """Settings of their own for each test, of somebody who has seen the tour."""
-    folder = tmp_path / "config"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("config")
     (folder / "settings.json").write_text('{"toured": true}')
     monkeypatch.setenv("NEURRATOR_CONFIG", str(folder))
     return folder
