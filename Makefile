@@ -29,6 +29,7 @@ docs: $(VENV)/docs-installed
 benchmark: $(VENV)/test-installed screen
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/decoders.py
+	$(BIN)/python benchmarks/dictionary.py
 	$(BIN)/python benchmarks/session_size.py
 	$(RUN) $(BIN)/python benchmarks/session_window.py
 
