@@ -218,7 +218,7 @@ def _name(dictionary: Dictionary, tower: VisionTower, corpus: Path) -> None:
     for start in range(0, len(images), 50):
         grids = tower.grids(images[start : start + 50])
         active = dictionary.encode(grids)
-        heat[start : start + 50].scatter_(2, active.features, active.values.half())
+        heat[start : start + 50].flatten(0, 1)[active.rows, active.features] = active.values.half()
         error += float((dictionary.decode(active) - grids).square().sum())
         total += float((grids - grids.mean((0, 1))).square().sum())
     names = [
