@@ -286,7 +286,9 @@ class Cluster:
 
             address = os.environ.get("RAY_ADDRESS")
             self._own = address is None
-            own = {} if address else {"include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, self._most + 2)}
+            own: dict[str, Any] = (
+                {} if address else {"include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, self._most + 2)}
+            )
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
         scale: dict[str, Any] = {"num_replicas": self._least}
         if self._most > self._least:
