@@ -64,10 +64,10 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=20)
+                self.process.wait(timeout=90)
         self.process.kill()
         self.process.communicate()
-        gone(family)
+        gone(family, 60)
 
 
 def wait_for(condition, what, timeout_s=60.0):

@@ -313,12 +313,12 @@ class Cluster:
         import ray
         from ray import serve
 
+        if self._own:
+            # All of it goes, so nothing needs to be taken down piece by piece, which can take minutes.
+            ray.shutdown()
+            return
         with contextlib.suppress(Exception):
             serve.delete(NAME)
-        if self._own:
-            with contextlib.suppress(Exception):
-                serve.shutdown()
-            ray.shutdown()
 
 
 def ray_runners(limits: Limits, least: int, most: int, gpus: float, language: str | None) -> list[RayRunner]:

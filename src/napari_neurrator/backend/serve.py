@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -111,6 +112,8 @@ def run_server(config: ServeConfig, say: Callable[[str], None]) -> None:
     )
     if made:
         say(f"Token: {made}")
+    # uvicorn raises the signal again once it has ended in good order, which is no reason to die of it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         asyncio.run(server.serve(sockets=[bound]))
     except KeyboardInterrupt:
