@@ -76,7 +76,7 @@ def test_a_concept_is_its_activation(scene, tiny):
     feature = int(dictionary.encode(grids[:1]).totals()[0].argmax())
     target = concept_target(dictionary, feature, grids[0], prior)
     active = target.patches
-    expected = ((grids[0] - prior)[active] @ dictionary.W_enc[:, feature]).sum()
+    expected = ((grids[0] - prior)[active] @ dictionary.sae.encoder[:, feature]).sum()
     assert float(target.value(grids[:1])[0]) == pytest.approx(float(expected), rel=1e-3)
     assert ask_back(stored.decoder, windows[0], units, target).contribution.shape == (len(units),)
     with pytest.raises(NeurratorError, match="no concept 'unicorn'"):

@@ -70,7 +70,7 @@ def test_a_client_that_is_killed_is_forgotten(served, client, request_of):
     run(client, brief(request_of(1)))  # uploads the decoder
     command = [sys.executable, "-c", _CLIENT, served.address, TOKEN]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    long = request_of(3).model_copy(update={"max_new_tokens": 1000, "want": ["text"]})
+    long = request_of(3).model_copy(update={"max_new_tokens": 800, "want": ["text"]})
     other.stdin.write(long.model_dump_json() + "\n")
     other.stdin.flush()
     assert other.stdout.readline().strip() in {"token", "progress"}

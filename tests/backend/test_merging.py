@@ -6,11 +6,12 @@ import pytest
 from napari_neurrator.backend import protocol as p
 from napari_neurrator.backend.engine import Engine
 from napari_neurrator.backend.merging import MergedWindows, batch_key, run_together
+from napari_neurrator.config import RunningConfig
 
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine("cpu")
+    return Engine(RunningConfig(device="cpu"))
 
 
 def together(engine, requests, is_stopped=lambda job: False, on_event=lambda event: None):

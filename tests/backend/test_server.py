@@ -203,7 +203,7 @@ def test_a_name_is_taken_while_its_job_runs_and_free_afterwards(served, body_of)
 
 
 def test_hanging_up_cancels(served, body_of):
-    with served.http.stream("POST", "/v1/jobs", json=body_of(job_id="gone", max_new_tokens=1000)) as answer:
+    with served.http.stream("POST", "/v1/jobs", json=body_of(job_id="gone", max_new_tokens=800)) as answer:
         next(answer.iter_lines())
     wait_for(lambda: not served.status().running, "the end of a job to which nobody listens", 20)
     text = served.http.get("/metrics").text

@@ -10,7 +10,14 @@ from . import parts
 from .backend_link import BackendLink, server_backend
 
 EVERY_MS = 1500
-COLOURS = {"off": "#8b95a1", "starting": "#ffc857", "idle": "#5fe0b5", "busy": "#56b4e9", "gone": "#ff6b6b"}
+# On a dark and on a light window.
+COLOURS = {
+    "off": ("#8b95a1", "#5a636e"),
+    "starting": ("#ffc857", "#8a5a00"),
+    "idle": ("#5fe0b5", "#00684c"),
+    "busy": ("#56b4e9", "#005f99"),
+    "gone": ("#ff6b6b", "#b3261e"),
+}
 
 
 def status_words(status: BackendStatus | None, problem: str, where: str) -> tuple[str, str, str]:
@@ -88,7 +95,9 @@ class BackendLight(QToolButton):
         self.kind, words, more = status_words(status, problem, self.link.where)
         self.setText(f"● {words}")
         self.setToolTip(more)
-        self.setStyleSheet(f"QToolButton {{ color: {COLOURS[self.kind]}; font-size: 8.5pt; border: none; }}")
+        self.setAccessibleName(f"Where the models run: {words}")
+        colour = COLOURS[self.kind][not self.session.dark]
+        self.setStyleSheet(f"QToolButton {{ color: {colour}; font-size: 8.5pt; border: none; }}")
 
     def _choose(self) -> None:
         dialog = BackendDialog(self.link.where, self)

@@ -37,8 +37,14 @@ class RasterView(Strip):
         super().__init__("Raster and mean rate of the chosen units over the showing", LEAST_PX + RATE_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.session, self.player, self.background = session, player, background
-        self.spikes: raster.Spikes | None = None
+        self._read: raster.Spikes | None = None
+        self._read_of: Any = None
         self._asked: object = None
+
+    @property
+    def spikes(self) -> raster.Spikes | None:
+        """What is drawn; None as soon as another recording is shown, until its own spikes are read."""
+        return self._read if self._read_of is self.session.recording else None
 
     # -- reading ---------------------------------------------------------------------------------------------------------------------
     def read(self) -> None:
@@ -46,7 +52,7 @@ class RasterView(Strip):
         session, clock = self.session, self.player.clock
         recording = session.recording
         if recording is None or session.stimulus is None or not session.spikes_ready or not len(clock):
-            self._asked, self.spikes = None, None
+            self._asked = self._read = self._read_of = None
             self.redraw()
             return
         rows = self.rows()
@@ -60,7 +66,7 @@ class RasterView(Strip):
 
         def then(spikes: raster.Spikes) -> None:
             if asked is self._asked:
-                self.spikes = spikes
+                self._read, self._read_of = spikes, recording
                 self.redraw()
 
         def failed(error: BaseException) -> None:
