@@ -43,7 +43,9 @@ ARROWS: list[tuple[list[tuple[int, int]], str, tuple[int, int]]] = [
 ]
 
 
-def _text(x: int, y: int, words: str, size: int = 13, weight: str = "normal", anchor: str = "middle", colour: str = "#222") -> str:
+def _text(
+    x: int, y: int, words: str, size: int = 13, weight: str = "normal", anchor: str = "middle", colour: str = "#222"
+) -> str:
     return f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
 
 
@@ -58,7 +60,9 @@ def svg() -> str:
     ]  # fmt: skip
     for points, words, (x, y) in ARROWS:
         line = " ".join(f"{px},{py}" for px, py in points)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="#444" stroke-width="1.5" marker-end="url(#head)"/>')
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="#444" stroke-width="1.5" marker-end="url(#head)"/>'
+        )
         if words:
             halo = f'<text x="{x}" y="{y}" font-size="12" text-anchor="middle" stroke="#fff" stroke-width="4">{words}</text>'
             parts += [halo, _text(x, y, words, 12, colour="#444")]
@@ -66,10 +70,20 @@ def svg() -> str:
         parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{colour}" stroke="#777"/>')
         parts.append(_text(x + width // 2, y + 26, name, 15, "bold"))
         parts += [_text(x + width // 2, y + 50 + 18 * row, line) for row, line in enumerate(lines)]
-    legend = [(_READ, "what was recorded"), (_FROZEN, "frozen"), (_FITTED, "fitted"), (_JUDGES, "judges"), (_RUNS, "runs it"), (_SEEN, "what a person uses")]
+    legend = [
+        (_READ, "what was recorded"),
+        (_FROZEN, "frozen"),
+        (_FITTED, "fitted"),
+        (_JUDGES, "judges"),
+        (_RUNS, "runs it"),
+        (_SEEN, "what a person uses"),
+    ]
     for number, (colour, words) in enumerate(legend):
         x = 30 + 175 * number
-        parts.append(f'<rect x="{x}" y="562" width="16" height="16" rx="3" fill="{colour}" stroke="#777"/>' + _text(x + 24, 575, words, 12, anchor="start"))
+        parts.append(
+            f'<rect x="{x}" y="562" width="16" height="16" rx="3" fill="{colour}" stroke="#777"/>'
+            + _text(x + 24, 575, words, 12, anchor="start")
+        )
     return "\n".join([*parts, "</svg>\n"])
 
 

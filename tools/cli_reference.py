@@ -77,7 +77,9 @@ def parameters(function: Callable[..., Any]) -> tuple[list[Parameter], list[Para
                 word = name.replace("_", "-")
                 switch = bool in (kind, *typing.get_args(kind))
                 spellings = [f"--{word}", f"--no-{word}"] if switch else [f"--{word}"]
-            options.append(Parameter(", ".join(spellings), takes, "*needed*" if required else default, about, spellings))
+            options.append(
+                Parameter(", ".join(spellings), takes, "*needed*" if required else default, about, spellings)
+            )
     return arguments, options
 
 
@@ -118,13 +120,17 @@ def text() -> str:
     for name, function in commands():
         arguments, options = parameters(function)
         needed = [f"{one.spellings[0]} …" for one in options if one.default == "*needed*"]
-        usage = " ".join(["neurrator", name, *(one.written for one in arguments), *needed, *(["[options]"] if options else [])])
+        usage = " ".join(
+            ["neurrator", name, *(one.written for one in arguments), *needed, *(["[options]"] if options else [])]
+        )
         parts.append(f"## {name}\n\n{inspect.cleandoc(function.__doc__ or '')}\n\n```text\n{usage}\n```\n")
         if arguments:
             rows = "".join(f"| `{one.written}` | {_cell(one.help)} |\n" for one in arguments)
             parts.append(f"| argument | |\n|---|---|\n{rows}")
         if options:
-            rows = "".join(f"| `{one.written}` | {_cell(one.takes)} | {one.default} | {_cell(one.help)} |\n" for one in options)
+            rows = "".join(
+                f"| `{one.written}` | {_cell(one.takes)} | {one.default} | {_cell(one.help)} |\n" for one in options
+            )
             parts.append(f"| option | takes | default | |\n|---|---|---|---|\n{rows}")
     return "\n".join(parts)
 
