@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tools import architecture_picture, docs_math
+from tools import architecture_picture, docs_hook
 
 import napari_neurrator
 
@@ -94,6 +94,19 @@ def test_the_version_is_the_same_everywhere():
     assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_the_page_on_installing_names_every_extra_and_library():
+    page = (DOCS / "install.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in project["optional-dependencies"]:
+        assert f"| `{extra}` |" in page, extra
+    for python in re.findall(r"Python :: (3\.\d+)", "".join(project["classifiers"])):
+        assert python in page
+    libraries = re.search(r"^DEBIAN := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert libraries is not None
+    assert set(libraries[1].split()) - {"xvfb"} <= set(page.split())
+    assert "`xvfb`" in page
+
+
 def test_the_citation_file_has_what_the_format_asks_for():
     yaml = pytest.importorskip("yaml")
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
@@ -103,13 +116,22 @@ def test_the_citation_file_has_what_the_format_asks_for():
 
 def test_formulas_are_drawn_by_the_browser():
     pytest.importorskip("latex2mathml")
-    page = docs_math.with_formulas(
+    page = docs_hook.with_formulas(
         r'<p><span class="arithmatex">\(a &lt; b\)</span> and <div class="arithmatex">\[c\]</div></p>'
     )
     assert page.count("<math") == 2
     assert "arithmatex" not in page
     assert 'display="block"' in page
-    assert docs_math.with_formulas("<p>no formula</p>") == "<p>no formula</p>"
+    assert docs_hook.with_formulas("<p>no formula</p>") == "<p>no formula</p>"
+
+
+def test_a_picture_links_to_itself():
+    page = docs_hook.with_large_pictures(
+        '<p><img alt="a" src="../x.png"> <a href="y"><img alt="b" src="z.png"></a></p>'
+    )
+    assert (
+        page == '<p><a href="../x.png"><img alt="a" src="../x.png"></a> <a href="y"><img alt="b" src="z.png"></a></p>'
+    )
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):
