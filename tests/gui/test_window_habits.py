@@ -261,6 +261,8 @@ def nameless(root):
                 widget.parent(), QAbstractSpinBox | QComboBox | QLineEdit | QAbstractItemView | QTabBar
             )
             inner = inner or type(widget.parent()).__name__.startswith("QComboBoxPrivate")
+            # the list that a box drops down
+            inner = inner or (widget.parent() is not None and isinstance(widget.parent().parent(), QComboBox))
             own = type(widget).__name__.startswith(("QComboBoxPrivate", "QTableCorner")) or "qt_" in widget.objectName()
             if (
                 inner

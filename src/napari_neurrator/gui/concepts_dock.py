@@ -146,6 +146,7 @@ class ConceptsDock(parts.Listener):
         row = ConceptRow(bar, movable=entry != PATCHES)
         row.gallery_wanted.connect(partial(self._on_gallery, entry))
         row.course_wanted.connect(partial(self.follow, entry))
+        row.who_wanted.connect(partial(self._on_who, entry))
         row.renamed.connect(partial(self._on_renamed, entry))
         return row
 
@@ -154,6 +155,9 @@ class ConceptsDock(parts.Listener):
 
     def _on_gallery(self, entry: Shown) -> None:
         self.workspace.show_gallery(str(entry))
+
+    def _on_who(self, entry: Shown) -> None:
+        self.workspace.who_says(str(entry))
 
     def _on_renamed(self, entry: Shown, label: str) -> None:
         self.workspace.labels.rename(str(entry), self.rows[entry].original, label)
