@@ -12,6 +12,7 @@ from napari_neurrator.backend import protocol as p
 from napari_neurrator.config import WindowConfig
 from napari_neurrator.errors import NeurratorError
 from napari_neurrator.evaluation.evidence import Evidence
+from napari_neurrator.vision.geometry import PatchGeometry
 
 PROBES = {
     "probeA": [("VISam", 0.62, 1.0), ("CA1", 0.38, 0.58), ("LGd", 0.0, 0.3)],
@@ -149,7 +150,7 @@ def fake_decoder(unit_ids, held_out=(3,)):
     )
 
 
-GEOMETRY = SimpleNamespace(rows=12, columns=12, scale=(10.0, 10.0), translate=(4.5, 24.5), crop=(0, 20, 120, 120))
+GEOMETRY = PatchGeometry(rows=12, columns=12, scale=(10.0, 10.0), crop=(0, 20, 120, 120))
 
 
 class FakeBackend:
@@ -167,7 +168,10 @@ class FakeBackend:
 
     def submit(self, request, on_event):
         self.requests.append(request)
-        does = {"fit": self._fit, "narrate": self._narrate, "course": self._course, "gallery": self._gallery}
+        does = {
+            "fit": self._fit, "narrate": self._narrate, "course": self._course, "gallery": self._gallery, "ask": self._ask, "without": self._without,
+            "inspect": self._inspect,
+        }  # fmt: skip
         thread = threading.Thread(target=does.get(request.kind, self._label), args=(request, on_event))
         self.threads.append(thread)
         thread.start()
@@ -292,6 +296,64 @@ class FakeBackend:
             for i, frame in enumerate((40, 5, 71))
         ]
         on_event(p.Gallery(job_id=job, frames=frames, n_active=33, n_frames=90))
+        on_event(p.Done(job_id=job))
+
+    def _ask(self, request, on_event):
+        """Unit i carries (-1)^i / 2^i; of patches, fields halve it."""
+        job, n = request.job_id, len(request.unit_ids)
+        if self.fail:
+            return on_event(p.Failed(job_id=job, message=self.fail))
+        on_event(p.Progress(job_id=job, stage="finding where units look", done=3, total=144))
+        self.hold.wait(5)
+        if job in self.cancelled:
+            return on_event(p.Cancelled(job_id=job))
+        carried = ((-1.0) ** np.arange(n) / 2.0 ** np.arange(n)).astype(np.float32)
+        covers = None if request.word is not None else np.full(n, 0.5, np.float32)
+        size = np.abs(carried)
+        few = int(np.searchsorted(np.cumsum(size), 0.8 * size.sum())) + 1
+        on_event(
+            p.Asked(
+                job_id=job,
+                unit="activation",
+                method="integrated-gradients",
+                carried=p.PackedArray.pack(carried if covers is None else carried * covers),
+                covers=None if covers is None else p.PackedArray.pack(covers),
+                patches=request.patches or ([5, 6] if request.concept else None),
+                value=0.7,
+                remainder=0.01,
+                explained=request.unit_ids[:few],
+                share=0.8,
+            )
+        )
+        on_event(p.Done(job_id=job))
+
+    def _without(self, request, on_event):
+        random = np.linspace(0, 0.1, request.draws).astype(np.float32)
+        on_event(
+            p.Without(
+                job_id=request.job_id, whole=0.7, rest=0.5, alone=0.6, lost=0.2, random=p.PackedArray.pack(random), p=0.025
+            )
+        )  # fmt: skip
+        on_event(p.Done(job_id=request.job_id))
+
+    def _inspect(self, request, on_event):
+        """The cosine of patch n is n / 200; the mean counts."""
+        job = request.job_id
+        cosine = float(np.mean(request.patches)) / 200
+        on_event(
+            p.Inspected(
+                job_id=job, cosine=cosine, prior_cosine=0.2, gain=cosine - 0.2, null=p.PackedArray.pack(np.linspace(-0.3, 0.1, 50).astype(np.float32)), p=0.02,
+                decoded=[p.Activation(name="sun", value=3.0), p.Activation(name="sky", value=1.0)],
+                true=[p.Activation(name="sun", value=4.0)],
+            )
+        )  # fmt: skip
+        if request.shown is not None:
+            on_event(p.Progress(job_id=job, stage="looking through the frames", done=30, total=90))
+            self.hold.wait(5)
+            if job in self.cancelled:
+                return on_event(p.Cancelled(job_id=job))
+            alike = [p.AlikePatch(frame=f, patch=14 + f, cosine=0.9 - f / 200) for f in (3, 60)]
+            on_event(p.Alike(job_id=job, patches=alike))
         on_event(p.Done(job_id=job))
 
     def _label(self, request, on_event):

@@ -155,7 +155,7 @@ def test_menu_by_mouse_and_by_keyboard(narrated):
         mouse.settle(50)
         assert len(opened) == number
         words = [action.text() for action in row.menu.actions() if action.text()]
-        assert words == ["Show gallery", "Show its course", "Rename…", "Back to its own name"]
+        assert words == ["Show gallery", "Show its course", "Who says this?", "Rename…", "Back to its own name"]
         row.menu.close()
     # every row can be reached by the tabulator
     assert row.bar.focusPolicy() & Qt.FocusPolicy.TabFocus

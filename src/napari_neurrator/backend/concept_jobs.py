@@ -133,7 +133,7 @@ def _course_of_frames(
 ) -> None:
     """Encode the frames that have not been yet; what is known stays where it is stopped."""
     places, seen = bench.places(request.concepts), bench.seen
-    grids = _look(request.job_id, shown, bench, emit, should_stop)[1]
+    grids = look_at_frames(request.job_id, shown, seen, bench.profile, emit, should_stop)[1]
 
     def tell(first: int) -> None:
         strengths = bench.strengths(seen.totals_of(places)[first:], places)
@@ -150,7 +150,7 @@ def _course_of_frames(
 
 def _gallery(request: p.GalleryRequest, bench: Bench, emit: Emit, should_stop: ShouldStop) -> None:
     (place,) = bench.places([request.concept])
-    stimulus, grids = _look(request.job_id, request.shown, bench, emit, should_stop)
+    stimulus, grids = look_at_frames(request.job_id, request.shown, bench.seen, bench.profile, emit, should_stop)
     numbers, apart = np.array(request.shown.numbers), apart_in(stimulus)
     index = index_of(
         bench.dictionary,
@@ -237,18 +237,17 @@ def given_name(dictionary: Dictionary, feature: int) -> tuple[str, float | None]
     return entry["name"] or f"feature {feature}", float(entry["score"])
 
 
-def _look(
-    job_id: str, shown: p.ShownFrames, bench: Bench, emit: Emit, should_stop: ShouldStop
+def look_at_frames(
+    job_id: str, shown: p.ShownFrames, seen: FramesSeen, profile: Profile, emit: Emit, should_stop: ShouldStop
 ) -> tuple["Stimulus", Grids]:
     """Return a stimulus and the grids of its frames: those of the last request, or from the cache where a decoder was fitted on them."""
-    seen = bench.seen
     if seen.key != shown or seen.stimulus is None or seen.grids is None:
         stimulus, numbers = _stimulus(shown), np.array(shown.numbers)
         if numbers.min() < 0 or numbers.max() >= stimulus.n_frames or (np.diff(numbers) <= 0).any():
             raise NeurratorError(
                 f"The frames {numbers.min()} to {numbers.max()} were asked for, and {shown.stimulus} has {stimulus.n_frames}."
             )
-        seen.grids = patch_grids(stimulus, numbers, bench.profile, _reporter(job_id, emit, should_stop))
+        seen.grids = patch_grids(stimulus, numbers, profile, _reporter(job_id, emit, should_stop))
         seen.key, seen.stimulus, seen.totals, seen.n_known = shown, stimulus, [], 0
     return seen.stimulus, seen.grids
 

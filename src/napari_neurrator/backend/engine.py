@@ -27,6 +27,7 @@ from ..profiles import Profile, load_profile
 from ..vision.fingerprint import weights_fingerprint
 from ..vision.tower import VisionTower
 from . import protocol as p
+from .asking_jobs import AskingBench, AskingRequest, FieldsKept, run_asking_job
 from .concept_jobs import Bench, ConceptRequest, FramesSeen, given_name, naming_words, run_concept_job
 from .fitting import fit_decoder
 from .merging import MergedWindows, decode, rows_of
@@ -92,6 +93,7 @@ class _Fitted:
     usual_activation: UsualActivation | None = None
     references: ReferenceFrames | None = None
     frames_seen: FramesSeen = field(default_factory=FramesSeen)
+    fields: FieldsKept = field(default_factory=FieldsKept)
 
 
 class Engine:
@@ -133,6 +135,8 @@ class Engine:
                 self._fit(request, emit, should_stop)
             elif isinstance(request, ConceptRequest):
                 run_concept_job(request, self._bench(request.decoder), emit, should_stop)
+            elif isinstance(request, AskingRequest):
+                run_asking_job(request, self._asking_bench(request.decoder), emit, should_stop)
             else:
                 self._narrate(request, emit, should_stop)
             emit(p.Done(job_id=request.job_id))
@@ -163,13 +167,36 @@ class Engine:
         usual = self._usual_activation(fitted, models)
         return Bench(fitted.stored.decoder, models.profile, models.dictionary, usual, fitted.frames_seen)
 
-    def _narrate(self, request: p.NarrationRequest, emit: Emit, should_stop: ShouldStop) -> None:
-        fitted = self._decoder(request.decoder)
+    def _asking_bench(self, decoder: str) -> AskingBench:
+        fitted, models = self._fitting_models(decoder)
+        return AskingBench(
+            fitted.stored,
+            models.profile,
+            lambda: models.dictionary,
+            lambda: models.language,
+            lambda frames: self._true_grids(models, frames),
+            fitted.fields,
+            fitted.frames_seen,
+        )
+
+    def _fitting_models(self, decoder: str) -> tuple[_Fitted, _Models]:
+        """Return a decoder and the models that it was fitted on.
+
+        Raises
+        ------
+        NeurratorError
+            The models are others by now.
+        """
+        fitted = self._decoder(decoder)
         models = self._models_of(fitted.stored.info.profile)
         if fitted.stored.info.patch_space != models.patch_space:
             raise NeurratorError(
-                f"The decoder in {request.decoder} was fitted on another version of the profile {models.profile.name!r}: fit it again."
+                f"The decoder in {decoder} was fitted on another version of the profile {models.profile.name!r}: fit it again."
             )
+        return fitted, models
+
+    def _narrate(self, request: p.NarrationRequest, emit: Emit, should_stop: ShouldStop) -> None:
+        fitted, models = self._fitting_models(request.decoder)
         windows = request.windows.unpack()
         frames = request.frames.unpack() if request.frames else None
         if frames is not None and len(frames) != len(windows):

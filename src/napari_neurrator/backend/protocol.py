@@ -156,8 +156,67 @@ class LabelRequest(_Message):
     label: str = Field(description="empty to forget the user's own name")
 
 
+class WordAsked(_Message):
+    """A word of a sentence that was said."""
+
+    sentence: str
+    place: int = Field(ge=0, description="of the word among the sentence's words")
+    prompt: str | None = Field(default=None, description="what was asked; None is the profile's own prompt")
+
+
+class _OfOneMoment(_Message):
+    protocol: int = PROTOCOL_VERSION
+    job_id: str = Field(pattern=JOB_ID)
+    decoder: str = Field(description="as in a narration")
+    unit_ids: list[UnitId] = Field(min_length=1, description="the units of the windows' last axis")
+    windows: PackedArray = Field(description="spike counts of one moment, (1, bin, unit)")
+
+
+class AskRequest(_OfOneMoment):
+    """Ask back: by how much each unit moved what was decoded of some patches, of a concept or of a word."""
+
+    kind: Literal["ask"] = "ask"
+    patches: list[int] | None = Field(default=None, description="numbers of patches, row by row")
+    concept: str | None = Field(default=None, description="by the name that the dictionary has for it")
+    word: WordAsked | None = None
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> "AskRequest":
+        if sum(one is not None for one in (self.patches, self.concept, self.word)) != 1:
+            raise ValueError("what is asked for is either patches, a concept or a word")
+        return self
+
+
+class WithoutRequest(_OfOneMoment):
+    """Leave out a group of units: how much is lost of the match of decoded and true patches."""
+
+    kind: Literal["without"] = "without"
+    group: list[UnitId] = Field(min_length=1, description="the units that are left out")
+    frames: PackedArray = Field(description="the frame shown, uint8 (1, height, width, 3)")
+    patches: list[int] | None = Field(default=None, description="what is measured; all patches by default")
+    draws: int = Field(default=39, ge=1, le=999, description="random groups of as many units to compare with")
+
+
+class InspectRequest(_OfOneMoment):
+    """Look at some patches: how close decoded and true vectors are, what is active in each, what the decoded one looks like."""
+
+    kind: Literal["inspect"] = "inspect"
+    frames: PackedArray = Field(description="the frame shown, uint8 (1, height, width, 3)")
+    patches: list[int] = Field(min_length=1, description="numbers of patches, row by row; of several the mean counts")
+    n_concepts: int = Field(default=5, ge=0)
+    shown: ShownFrames | None = Field(default=None, description="where to look for the patches that are most alike")
+    n_alike: int = Field(default=6, ge=1)
+
+
 Request = Annotated[
-    NarrationRequest | FitRequest | CourseRequest | GalleryRequest | LabelRequest,
+    NarrationRequest
+    | FitRequest
+    | CourseRequest
+    | GalleryRequest
+    | LabelRequest
+    | AskRequest
+    | WithoutRequest
+    | InspectRequest,
     Field(discriminator="kind"),
 ]
 
@@ -276,6 +335,72 @@ class Gallery(_Event):
     n_frames: int = Field(description="frames that were looked at")
 
 
+class Asked(_Event):
+    """By how much each unit moved what was asked for."""
+
+    kind: Literal["asked"] = "asked"
+    unit: str = Field(description="what the numbers are")
+    method: str = Field(description="how they were worked out")
+    carried: PackedArray = Field(
+        description="float32 (unit,), signed: contributions; of patches, by units that look there"
+    )
+    covers: PackedArray | None = Field(
+        default=None, description="float32 (unit,): by how much the patches belong to each unit's field, 0 to 1"
+    )
+    patches: list[int] | None = Field(default=None, description="the patches that it is about; None is all")
+    value: float = Field(description="of what was decoded; the mean grid has 0, and contributions add up to it")
+    remainder: float = Field(description="what contributions leave of it")
+    explained: list[UnitId] = Field(description="the fewest units with `share` of all contributions, largest first")
+    share: float
+
+
+class Without(_Event):
+    """What was lost without a group: cosines of decoded and true patches, mean over those measured."""
+
+    kind: Literal["without"] = "without"
+    whole: float = Field(description="with all units")
+    rest: float = Field(description="without the group")
+    alone: float = Field(description="of the group alone")
+    lost: float
+    random: PackedArray = Field(description="float32 (draw,): the same loss without as many random units")
+    p: float = Field(description="share of the random groups, this one among them, whose loss is at least as large")
+
+
+class Activation(_Message):
+    """A concept and how active it is."""
+
+    name: str
+    value: float
+
+
+class Inspected(_Event):
+    """How close decoded and true vectors are in a region of patches, and what is active in each."""
+
+    kind: Literal["inspected"] = "inspected"
+    cosine: float
+    prior_cosine: float = Field(description="of the mean grid: what knowing nothing scores there")
+    gain: float = Field(description="the first less the second")
+    null: PackedArray = Field(description="float32 (frame,): the gain of other frames' true patches there")
+    p: float | None = Field(default=None, description="share of frames whose gain is at least as large; None without")
+    decoded: list[Activation] = []
+    true: list[Activation] = []
+
+
+class AlikePatch(_Message):
+    """A patch of the stimulus."""
+
+    frame: int
+    patch: int
+    cosine: float = Field(description="of what both differ by from the mean patch")
+
+
+class Alike(_Event):
+    """The patches of the stimulus that the decoded vector looks most like, those first."""
+
+    kind: Literal["alike"] = "alike"
+    patches: list[AlikePatch]
+
+
 class Done(_Event):
     """The job ended as asked."""
 
@@ -297,7 +422,22 @@ class Failed(_Event):
 
 
 Event = Annotated[
-    Progress | Concepts | Patches | Judged | Token | Sentence | Fitted | Course | Gallery | Done | Cancelled | Failed,
+    Progress
+    | Concepts
+    | Patches
+    | Judged
+    | Token
+    | Sentence
+    | Fitted
+    | Course
+    | Gallery
+    | Asked
+    | Without
+    | Inspected
+    | Alike
+    | Done
+    | Cancelled
+    | Failed,
     Field(discriminator="kind"),
 ]
 

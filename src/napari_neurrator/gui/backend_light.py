@@ -75,6 +75,7 @@ class BackendLight(QToolButton):
         super().__init__(parent)
         self.link, self.session = link, session
         self.setAutoRaise(True)
+        self.setAccessibleName("Where the models run")
         self.clicked.connect(self._choose)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.refresh)
@@ -94,6 +95,7 @@ class BackendLight(QToolButton):
     def _show(self, status: BackendStatus | None, problem: str) -> None:
         self.kind, words, more = status_words(status, problem, self.link.where)
         self.setText(f"● {words}")
+        self.setAccessibleName(f"Where the models run: {words}")
         self.setToolTip(more)
         self.setAccessibleName(f"Where the models run: {words}")
         colour = COLOURS[self.kind][not self.session.dark]

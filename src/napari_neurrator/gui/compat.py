@@ -73,6 +73,11 @@ def set_camera_state(viewer: Any, state: tuple[Any, float, Any]) -> None:
     camera.center, camera.zoom, camera.angles = state
 
 
+def hold_camera(viewer: Any, on: bool) -> None:
+    """Keep a drag from moving the picture, or let it again."""
+    _camera(viewer).mouse_pan = not on
+
+
 def look_along(viewer: Any, extent: Any, look: tuple[float, float, float], up: tuple[float, float, float]) -> None:
     """Turn the camera of a 3D view along `look` with `up` upwards, so that a box from the origin to `extent` fills the canvas."""
     camera, extent = _camera(viewer), np.asarray(extent, float)

@@ -22,6 +22,7 @@ class ConceptRow(QWidget):
     renamed = Signal(str)
     gallery_wanted = Signal()
     course_wanted = Signal()
+    who_wanted = Signal()
 
     def __init__(self, bar: parts.Bar, movable: bool) -> None:
         super().__init__()
@@ -32,6 +33,7 @@ class ConceptRow(QWidget):
         layout.setSpacing(2)
         layout.addWidget(bar)
         self.more = QToolButton()
+        self.more.setAccessibleName("More on this entry")
         self.more.setText("⋯")
         self.more.setAutoRaise(True)
         self.more.setFixedSize(24, bar.HEIGHT)
@@ -51,6 +53,7 @@ class ConceptRow(QWidget):
         self._act(
             "Show its course", self.course_wanted.emit, "C", "How strong it is from frame to frame, under the slider"
         )
+        self._act("Who says this?", self.who_wanted.emit, "W", "Colour the units by how much each moved it")
         self.menu.addSeparator()
         self._act("Rename…", self.edit, "F2", "Call it what you like; kept for this dictionary")
         self.reset = self._act("Back to its own name", lambda: self.renamed.emit(""), "", "Forget your name for it")
@@ -80,7 +83,7 @@ class ConceptRow(QWidget):
         self.bar.name = shown
         self.bar.setText(shown)
         self.bar.setToolTip(tip)
-        self.more.setToolTip(f"More on {shown}: gallery, course, name")
+        self.more.setToolTip(f"More on {shown}: gallery, course, units, name")
         self.more.setAccessibleName(f"More on {shown}")
         self.reset.setEnabled(shown != original)
         self.bar.update()
@@ -128,6 +131,7 @@ class ConceptRow(QWidget):
             does = {
                 Qt.Key.Key_G: self.gallery_wanted.emit,
                 Qt.Key.Key_C: self.course_wanted.emit,
+                Qt.Key.Key_W: self.who_wanted.emit,
                 Qt.Key.Key_F2: self.edit,
             }.get(key)
             if watched is self.bar and does is not None and event.modifiers() == Qt.KeyboardModifier.NoModifier:

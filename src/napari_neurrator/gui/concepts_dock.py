@@ -48,7 +48,7 @@ class ConceptsDock(parts.Listener):
         self.opacity.setRange(5, 100)
         parts.named(self.opacity, "Opacity of the map on the frame")
         self.opacity.valueChanged.connect(self._on_opacity)
-        self.bar_on_canvas = QCheckBox("bar on canvas")
+        self.bar_on_canvas = parts.named(QCheckBox("bar on canvas"), "Colour bar beside the picture")
         self.bar_on_canvas.setToolTip("Show the colours and their numbers beside the picture, too")
         self.bar_on_canvas.toggled.connect(self._on_bar)
         legend.addWidget(parts.row(parts.text("Opacity", quiet=True, wrap=False), self.opacity, self.bar_on_canvas))
@@ -146,6 +146,7 @@ class ConceptsDock(parts.Listener):
         row = ConceptRow(bar, movable=entry != PATCHES)
         row.gallery_wanted.connect(partial(self._on_gallery, entry))
         row.course_wanted.connect(partial(self.follow, entry))
+        row.who_wanted.connect(partial(self._on_who, entry))
         row.renamed.connect(partial(self._on_renamed, entry))
         return row
 
@@ -154,6 +155,9 @@ class ConceptsDock(parts.Listener):
 
     def _on_gallery(self, entry: Shown) -> None:
         self.workspace.show_gallery(str(entry))
+
+    def _on_who(self, entry: Shown) -> None:
+        self.workspace.who_says(str(entry))
 
     def _on_renamed(self, entry: Shown, label: str) -> None:
         self.workspace.labels.rename(str(entry), self.rows[entry].original, label)

@@ -8,8 +8,9 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QFrame, QListView, QListWidget, QListWidgetItem, QProgressBar
 
-from . import compat, parts
 from . import layer_styles as styles
+from . import parts
+from .side_panels import place_beside
 from .state import Gallery, GalleryPicture
 from .threads import Background
 from .thumbnails import patch_box, thumbnail
@@ -169,7 +170,14 @@ class GalleryPanel(parts.Listener):
         self.scale.set(faint, ((0.0, "0"), (0.5, f"{top / 2:.2g}"), (1.0, f"{top:.2g} activation")))
         for place, picture in enumerate(pictures):
             make = partial(
-                _make, session.stimulus, picture, top, session.geometry, colours, session.interpolation, session.opacity
+                make_picture,
+                session.stimulus,
+                picture,
+                top,
+                session.geometry,
+                colours,
+                session.interpolation,
+                session.opacity,
             )
             self._background.run(partial(self._if_wanted, made_of, make), partial(self._place, made_of, place), _ignore)
 
@@ -199,7 +207,7 @@ def _ignore(_error: BaseException) -> None:
     """A frame that cannot be read has no picture; the movie itself tells the user."""
 
 
-def _make(
+def make_picture(
     stimulus: Any,
     picture: GalleryPicture,
     top: float,
@@ -208,6 +216,7 @@ def _make(
     interpolation: str,
     opacity: float,
 ) -> QImage:
+    """Make a small picture of a frame with its map, and a white square round the patch that is meant."""
     frame = np.asarray(stimulus.frame(picture.frame))
     small = thumbnail(frame, picture.heatmap, top, geometry, colours, WIDTH, interpolation, opacity)
     height, width = small.shape[:2]
@@ -223,27 +232,4 @@ def _make(
 
 def show_gallery(workspace: Workspace) -> None:
     """Bring the panel to the front, beside Narrate where that is; made on first use."""
-    viewer = workspace.viewer
-    window = None if viewer is None else compat.qt_window(viewer)
-    if window is None:
-        return
-    panel = workspace.docks.get("Gallery")
-    if panel is None:
-        panel = workspace.docks["Gallery"] = GalleryPanel(workspace)
-        workspace.when_closed(panel.let_go)
-    holder = compat.dock_of(panel)
-    if holder is None:
-        # for the first time, or again after the user closed the dock around it
-        viewer.window.add_dock_widget(panel, name="Gallery", area="right")
-        holder = compat.dock_of(panel)
-        assert holder is not None
-        beside = compat.dock_of(workspace.docks["Narrate"]) if "Narrate" in workspace.docks else None
-        if beside is not None:
-            # Qt would share the height anew
-            below = compat.dock_of(workspace.docks.get("Concepts"))
-            column = [dock for dock in (beside, below) if dock is not None]
-            heights = [dock.height() for dock in column]
-            window.tabifyDockWidget(beside, holder)
-            window.resizeDocks(column, heights, Qt.Orientation.Vertical)
-    holder.show()
-    holder.raise_()
+    place_beside(workspace, "Gallery", GalleryPanel)

@@ -57,6 +57,10 @@ def arrange(viewer: Any) -> dict[str, Any]:
         window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)  # type: ignore[union-attr]
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)  # type: ignore[union-attr]
         holder.show()
+    if "Ask back" not in docks:
+        workspace.show_asking(front=False)
+    if "Patches" not in docks:
+        workspace.show_inspector(front=False)
     window = compat.qt_window(viewer)
     right = [dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(docks[name])) is not None]
     window.resizeDocks(right, [RIGHT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]

@@ -10,6 +10,7 @@ MOVIE, HEATMAP, UNITS, PROBES, LABELS, CAPTION, LASSO, SENTENCE, CROP = (
     "movie", "heatmap", "units", "probes", "labels", "caption", "lasso", "sentence", "what CLIP sees"
 )  # fmt: skip
 
+CHOSEN_PATCHES, PATCH_GRID = "chosen patches", "patch grid"
 OPENING = "opening the sample"
 BRAIN_MIDLINE = "midline"
 BRAIN_UNITS, BRAIN_PROBES, BRAIN_BOX, BRAIN_LABELS = (
@@ -110,6 +111,11 @@ def rgba(colours: Sequence[str]) -> np.ndarray:
     """Turn ``#rrggbb`` strings into float rows."""
     flat = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours], dtype=float).reshape(-1, 3) / 255
     return np.column_stack([flat, np.ones(len(flat))])
+
+
+def hex_of(colour: np.ndarray) -> str:
+    """Turn a float row into ``#rrggbb``."""
+    return "#" + "".join(f"{round(255 * float(c)):02x}" for c in colour[:3])
 
 
 def ramp(values: np.ndarray, limits: tuple[float, float] | None = None, dark: bool = True) -> np.ndarray:

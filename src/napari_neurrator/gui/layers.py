@@ -106,8 +106,8 @@ class SceneLayers:
         session, layers = self.session, self._viewer.layers
         session.view = "probe"
         for name in (
-            styles.LASSO, styles.UNITS, styles.CAPTION, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CROP, styles.HEATMAP,
-            styles.MOVIE, styles.OPENING,
+            styles.LASSO, styles.UNITS, styles.CAPTION, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CHOSEN_PATCHES, styles.PATCH_GRID, styles.CROP,
+            styles.HEATMAP, styles.MOVIE, styles.OPENING,
         ):  # fmt: skip
             if name in layers:
                 del layers[name]
@@ -127,6 +127,7 @@ class SceneLayers:
             compat.name_axes(self._viewer, "t", "y", "x")
             self._add_heatmap()
             self._viewer.add_shapes(ndim=2, name=styles.CROP, opacity=1.0, visible=False)
+            self._viewer.add_shapes(ndim=2, name=styles.CHOSEN_PATCHES, opacity=1.0, visible=False)
             self._viewer.add_shapes(ndim=2, name=styles.SENTENCE, opacity=1.0, visible=False)
         self.add(layer_data.probes(self.layout, colours, dark))
         self.add(layer_data.labels(self.layout, colours, compat.text_width, session.moments is not None, dark))
@@ -153,6 +154,7 @@ class SceneLayers:
             (styles.PROBES, (*empty, "text")),
             (styles.SENTENCE, empty),
             (styles.CROP, empty),
+            (styles.CHOSEN_PATCHES, empty),
         ):
             layer = self.get(name)
             if layer is not None:

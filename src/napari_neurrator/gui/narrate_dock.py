@@ -10,6 +10,7 @@ from ..evaluation.evidence import ALPHA, EvidenceTable
 from . import parts
 from .backend_light import BackendLight
 from .fit_dialog import FitDialog
+from .sentence_label import SentenceLabel
 from .state import Result
 from .workspace import Workspace
 
@@ -107,7 +108,8 @@ class NarrateDock(parts.Listener):
 
         layout.addWidget(parts.line())
         self.asked = parts.text(quiet=True)
-        self.sentence = parts.text()
+        self.sentence = SentenceLabel()
+        self.sentence.word_clicked.connect(self._on_word)
         self.sentence.setStyleSheet("QLabel { font-size: 15pt; padding: 2px 0px 2px 0px; }")
         layout.addWidget(self.asked)
         layout.addWidget(self.sentence)
@@ -192,6 +194,11 @@ class NarrateDock(parts.Listener):
     def _stop(self) -> None:
         self.workspace.narrator.stop()
         self.workspace.decoders.stop()
+
+    def _on_word(self, place: int) -> None:
+        # of the sentence that is on screen only, and not while it is still being said
+        if self.told is self.session.result and self.told is not None and self.told.spoken:
+            self.workspace.who_said_word(place)
 
     def _on_repeat(self, value: int) -> None:
         self.session.repeat = value - 1
@@ -281,6 +288,7 @@ class NarrateDock(parts.Listener):
             return
         busy = self.session.job.kind == "narrating" and not result.spoken
         self.sentence.setText(result.text.strip() + (" ▍" if busy else ""))
+        self.sentence.setToolTip("Click a word: which units say it?" if result.spoken else "")
         waits = "…" if self.session.job.kind == "narrating" or result.spoken else ""
         self.reference.setText(result.reference or waits)
         self.prior.setText(result.prior or waits)

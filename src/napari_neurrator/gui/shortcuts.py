@@ -37,6 +37,11 @@ MOUSE = (
     ("Click a unit", "Select it; with Shift add it or take it away, with Alt (or Ctrl) take it away"),
     ("Lasso", "Draw round units; with Shift they are added, with Alt (or Ctrl) taken away"),
     ("Rest on a unit", "What it is: region, depth, rate, cell type"),
+    ("Click a word", "In the sentence in Narrate: which units say it? A concept's menu ⋯ asks the same"),
+    (
+        "Ask on the frame",
+        "Click a patch, drag a rectangle, or with Shift a lasso: which units say what was decoded there?",
+    ),
     ("Click the track", "Go there; drag, or use the arrow keys, Page Up and Down, Home and End"),
     ("Drop a file", "On the canvas: open a recording, a saved session, or a table of presentations"),
 )

@@ -32,6 +32,8 @@ HEAT_COLOURS = ("inferno", "magma", "viridis", "cividis", "grey")
 
 COLOUR_BY = ("region", "depth", "cell type", "waveform", "probe", "session", "animal", "firing now", "contribution")
 View = Literal["probe", "brain"]
+OnFrame = Literal["", "ask", "inspect"]
+"""What the mouse does on the frame."""
 CCF_COLUMNS = ("ccf_ap_um", "ccf_dv_um", "ccf_lr_um")
 
 
@@ -179,6 +181,95 @@ class Gallery:
 
 
 @dataclass(frozen=True, eq=False)
+class Lost:
+    """What was lost without some units: cosines of decoded and true patches, and the loss without as many random ones."""
+
+    n: int
+    whole: float
+    rest: float
+    alone: float
+    lost: float
+    random: np.ndarray
+    p: float
+    text: str | None = None
+    """What the others say without them."""
+
+
+@dataclass(frozen=True, eq=False)
+class AskedBack:
+    """What was asked back, and by how much each unit moved it, as far as it is known.
+
+    Attributes
+    ----------
+    what : str
+        In words: "the concept bus".
+    kind : str
+        ``patches``, ``concept`` or ``word``.
+    name : str
+        The concept's name, or the word.
+    frame, repeat : int
+        Of which moment.
+    units : tuple
+        Those that were asked.
+    patches : tuple of int or None
+        Where on the frame; None is everywhere.
+    carried : numpy.ndarray or None
+        Signed, (unit,); None while it is not known.
+    explained : tuple
+        The fewest units with 80 % of all contributions.
+    by_field : bool
+        Whether contributions are weighed by where units look.
+    """
+
+    what: str
+    kind: Literal["patches", "concept", "word"]
+    name: str
+    frame: int
+    repeat: int
+    units: Units
+    patches: tuple[int, ...] | None = None
+    carried: np.ndarray | None = None
+    explained: Units = ()
+    unit: str = ""
+    method: str = ""
+    value: float = 0.0
+    remainder: float = 0.0
+    by_field: bool = False
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    problem: str = ""
+    lost: Lost | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an answer."""
+        return self.carried is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Inspected:
+    """What is known of some patches at one moment: cosines of decoded and true, the null, what is active, what they look like."""
+
+    frame: int
+    repeat: int
+    units: Units
+    patches: tuple[int, ...]
+    cosine: float | None = None
+    prior_cosine: float = 0.0
+    gain: float = 0.0
+    null: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    p: float | None = None
+    decoded: tuple[tuple[str, float], ...] = ()
+    true: tuple[tuple[str, float], ...] = ()
+    alike: tuple[GalleryPicture, ...] = ()
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class HeatScale:
     """What the colours of the map on the frame mean, as drawn: rgba from the lowest to the highest, and the values of both."""
 
@@ -235,7 +326,7 @@ class Moments:
 
 _IDENTITY = (
     "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened", "course", "ceiling", "gallery", "heat_scale",
-    "spoken", "contribution",
+    "spoken", "contribution", "asked", "inspected",
 )  # fmt: skip
 _KEPT = (
     "selected", "groups", "results", "stimulus", "stimulus_name", "stimulus_file", "moments", "decoder", "decoder_folder", "profile",
@@ -316,6 +407,10 @@ class Session:
     dark: bool = True
     contribution: np.ndarray | None = None
     contribution_of: str = ""
+    on_frame: OnFrame = ""
+    asked: AskedBack | None = None
+    inspected: Inspected | None = None
+    grid_shown: bool = False
 
     frame: int = 0
     repeat: int = 0
@@ -560,6 +655,7 @@ class Session:
         self.course, self.ceiling, self.gallery = None, None, None
         self.view = "probe"
         self.contribution, self.contribution_of = None, ""
+        self.asked, self.inspected, self.on_frame = None, None, ""
 
     def _drop_hidden(self) -> None:
         # what is not shown is not selected either
@@ -569,6 +665,7 @@ class Session:
         """Lay a stimulus beside the units; `stimulus` is None where its frames are not known."""
         self.playing = self.filling = False
         self.result, self.spoken, self.shown, self.geometry, self.gallery = None, None, None, None, None
+        self.asked, self.inspected, self.on_frame = None, None, ""
         self.frame, self.repeat, self.counts = 0, 0, None
         self.stimulus_name, self.stimulus_file, self.moments, self.stimulus = name, file, moments, stimulus
         self.scene_changed.emit()

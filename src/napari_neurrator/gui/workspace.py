@@ -12,19 +12,23 @@ from ..backend.client import Backend
 from ..session_file import is_session_file
 from . import compat
 from .ahead import Ahead
+from .asking import Asking
 from .backend_link import BackendLink, child_process_backend
 from .brain import BrainView
 from .concept_labels import ConceptLabels
 from .course import CourseFollower
 from .decoders import Decoders
+from .frame_tool import FrameTool
 from .gallery import GalleryFinder
 from .history import History
 from .hover import Hover
+from .inspecting import Inspector
 from .keeping import Keeping
 from .lasso import LassoTool
 from .layers import SceneLayers
 from .loader import Loader, import_readers
 from .narrator import Narrator
+from .patch_grid import PatchGrid
 from .player import Player
 from .remembering import Remembering
 from .shortcuts import Shortcuts
@@ -75,6 +79,10 @@ class Workspace:
         self.labels = ConceptLabels(self.session, self.link)
         self.gallery = GalleryFinder(self.session, self.link)
         self.course = CourseFollower(self.session, self.link, self.counting)
+        self.frame_tool = FrameTool(viewer, self.session, self.layers)
+        self.asking = Asking(self.session, self.link, self.frame_tool)
+        self.inspector = Inspector(self.session, self.link, self.frame_tool)
+        self.patch_grid = PatchGrid(viewer, self.session, self.layers)
         self.session.notified.connect(notify)
         if self.remembering.problem:
             self.session.warn(self.remembering.problem)
@@ -157,6 +165,28 @@ class Workspace:
 
             show_gallery(self)
 
+    def who_says(self, concept: str) -> None:
+        """Ask which units say a concept, and show the answer in front."""
+        self.show_asking()
+        self.asking.ask_concept(concept)
+
+    def who_said_word(self, place: int) -> None:
+        """Ask which units say a word of the sentence, and show the answer in front."""
+        self.show_asking()
+        self.asking.ask_word(place)
+
+    def show_asking(self, front: bool = True) -> None:
+        """Put the Ask back panel beside Narrate."""
+        from .ask_panel import show_asking
+
+        show_asking(self, front)
+
+    def show_inspector(self, front: bool = True) -> None:
+        """Put the Patches panel beside Narrate."""
+        from .inspect_panel import show_inspector
+
+        show_inspector(self, front)
+
     def arrange(self) -> None:
         """Put all docks where they belong, if the window is still there."""
         from .launch import arrange
@@ -195,6 +225,10 @@ class Workspace:
         with contextlib.suppress(ValueError):
             self.session.scene_changed.disconnect(self._place_strip)
         for part in (
+            self.asking,
+            self.inspector,
+            self.patch_grid,
+            self.frame_tool,
             self.course,
             self.gallery,
             self.labels,
