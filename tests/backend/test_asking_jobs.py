@@ -13,6 +13,7 @@ from napari_neurrator.backend import protocol as p
 from napari_neurrator.backend.local import InProcessBackend
 from napari_neurrator.decoding.store import StoredDecoder
 from napari_neurrator.decoding.windows import spike_windows
+from napari_neurrator.evaluation.comparison import compare_groups
 from napari_neurrator.recording import moments, open_recording, open_stimulus
 
 
@@ -157,6 +158,32 @@ def test_a_region_is_inspected_as_the_library_does(backend, small_decoder, small
     # what was decoded of frame 100 looks like that scene, which the film shows from frame 75 to 149
     assert 75 <= alike[0].frame < 150
     assert events.index(found) < len(events) - 2
+
+
+def test_groups_are_compared_as_the_library_does(backend, small_decoder, moment):
+    stored, units, window, _ = moment
+    groups = {"odd": units[1::2], "even": units[::2], "few": units[:5]}
+    request = p.CompareRequest(
+        job_id="c", decoder=str(small_decoder), unit_ids=units, windows=p.PackedArray.pack(window), groups=groups, draws=9
+    )  # fmt: skip
+    events = run(backend, request)
+    assert isinstance(events[-1], p.Done), events[-1]
+    found = [event for event in events if isinstance(event, p.Difference)]
+    place = {unit: row for row, unit in enumerate(units)}
+
+    def decode(some):
+        return stored.decoder.predict(np.ascontiguousarray(window[:, :, [place[unit] for unit in some]]), some)
+
+    expected = compare_groups(groups, decode, 9)
+    assert [(one.first, one.second) for one in found] == [("odd", "even"), ("odd", "few"), ("even", "few")]
+    for one, wanted in zip(found, expected, strict=True):
+        assert one.distance == pytest.approx(wanted.distance, rel=1e-4)
+        assert one.random.unpack() == pytest.approx(wanted.null, rel=1e-4)
+        assert (one.p, one.p_adjusted) == (wanted.p, wanted.p_adjusted)
+    stopped = run(backend, request.model_copy(update={"job_id": "d", "draws": 500}), stop_after=p.Progress)
+    assert isinstance(stopped[-1], p.Cancelled)
+    strange = request.model_copy(update={"job_id": "e", "groups": {"a": units[:2], "b": [-7]}})
+    assert "The group 'b' holds -7" in run(backend, strange)[-1].message
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,7 @@ class FakeBackend:
         self.delay_s, self.fail = delay_s, ""
         self.p, self.least, self.problem = 0.004, 0.004, ""
         self.dictionary, self.refused = "abc", ""
+        self.sentences, self.matches = {}, {}
         self.hold = threading.Event()
         self.hold.set()
         self.requests, self.cancelled, self.closed, self.threads = [], set(), False, []
@@ -170,7 +171,7 @@ class FakeBackend:
         self.requests.append(request)
         does = {
             "fit": self._fit, "narrate": self._narrate, "course": self._course, "gallery": self._gallery, "ask": self._ask, "without": self._without,
-            "inspect": self._inspect,
+            "inspect": self._inspect, "compare": self._compare,
         }  # fmt: skip
         thread = threading.Thread(target=does.get(request.kind, self._label), args=(request, on_event))
         self.threads.append(thread)
@@ -222,6 +223,8 @@ class FakeBackend:
         ]
         naming = "named by CLIP text against its strongest patches"
         cosine = (0.4 + 0.5 * np.exp(-((y - 6) ** 2 + (x - 5) ** 2) / 30)).astype(np.float32)
+        units = tuple(request.unit_ids)
+        cosine += np.float32(self.matches.get(units, 0.0))
         evidence = Evidence(patch_cosine=0.68, prior_cosine=0.43, gain=0.25, usual=-0.1, p=self.p, least=self.least)
         evidence = None if self.problem else evidence
         moments = range(request.windows.shape[0])
@@ -237,7 +240,8 @@ class FakeBackend:
             if "evidence" in request.want:
                 on_event(p.Judged(job_id=job, moment=moment, evidence=evidence, problem=self.problem))
         for moment in moments if "text" in request.want else ():
-            for word in self.sentence.split():
+            sentence = self.sentences.get(units, self.sentence)
+            for word in sentence.split():
                 if len(moments) == 1:
                     threading.Event().wait(self.delay_s)
                 self.hold.wait(5)
@@ -248,7 +252,7 @@ class FakeBackend:
                 p.Sentence(
                     job_id=job,
                     moment=moment,
-                    text=self.sentence,
+                    text=sentence,
                     reference="a red ball and a yellow sun over a green hill by day",
                     prior="a meadow by day",
                 )
@@ -354,6 +358,22 @@ class FakeBackend:
                 return on_event(p.Cancelled(job_id=job))
             alike = [p.AlikePatch(frame=f, patch=14 + f, cosine=0.9 - f / 200) for f in (3, 60)]
             on_event(p.Alike(job_id=job, patches=alike))
+        on_event(p.Done(job_id=job))
+
+    def _compare(self, request, on_event):
+        job, names = request.job_id, list(request.groups)
+        on_event(p.Progress(job_id=job, stage="comparing with random groups", done=1, total=99))
+        self.hold.wait(5)
+        if job in self.cancelled:
+            return on_event(p.Cancelled(job_id=job))
+        random = p.PackedArray.pack(np.linspace(0.1, 0.3, request.draws).astype(np.float32))
+        for i, first in enumerate(names):
+            for second in names[i + 1 :]:
+                on_event(
+                    p.Difference(
+                        job_id=job, first=first, second=second, distance=0.4, random=random, p=0.01, p_adjusted=0.02 if i == 0 else 0.4
+                    )
+                )  # fmt: skip
         on_event(p.Done(job_id=job))
 
     def _label(self, request, on_event):

@@ -60,12 +60,14 @@ def test_a_click_on_the_frame_lights_up_the_units(narrated):
     assert np.isfinite(session.contribution).sum() == 7
     rows = session.rows(session.selected)
     assert session.contribution[rows] == pytest.approx(0.5 * (-0.5) ** np.arange(7))
+    ringed = np.flatnonzero(workspace.layers.get(styles.UNITS).border_width > 0)
+    assert set(ringed) == set(session.rows(session.asked.explained))
     # orange for, blue against
     colours = workspace.layers.get(styles.UNITS).face_color
     assert colours[rows[0]][0] > colours[rows[0]][2]
     assert colours[rows[1]][0] < colours[rows[1]][2]
     assert panel.title.text() == "Who says the patch in row 5, column 4?"
-    assert panel.share.text() == "3 of 7 units (43 %) make up 80 % of it."
+    assert panel.share.text() == "3 of 7 units (43 %) make up 80 % of it; they are ringed."
     assert "not what these cells cause" in panel.limits.text()
     outline = workspace.layers.get(styles.CHOSEN_PATCHES)
     assert outline.visible

@@ -154,6 +154,7 @@ def test_patches_within_and_their_boxes(fakes):
     everything = patches_within(geometry, np.array([[-50.0, -50.0], [500.0, 500.0]]), free=False)
     assert everything == tuple(range(144))
     assert patches_within(geometry, np.array([[31.0, 52.0], [31.5, 52.5]]), free=False) == (3 * 12 + 3,)
+    assert len(boxes(geometry, everything)) == 1
     # one run a row, and never across the edge
     assert len(boxes(geometry, [0, 1, 2, 11, 12, 13])) == 3
     area = sum(np.ptp(box[:, 0]) * np.ptp(box[:, 1]) for box in boxes(geometry, [0, 1, 2, 11, 12, 13]))

@@ -195,7 +195,7 @@ def test_docks_open_from_the_menu_and_share_one_session(make_napari_viewer_proxy
     viewer.window.add_dock_widget(dock, name="Neurrator")
     mouse.settle(100)
     workspace = Workspace.of(viewer)
-    assert set(workspace.docks) == {"Recording", "Narrate", "Concepts", "Play", "Ask back", "Patches"}
+    assert set(workspace.docks) == {"Recording", "Narrate", "Concepts", "Play", "Ask back", "Patches", "Compare"}
     assert workspace.docks["Narrate"] is dock
     assert all(part.session is workspace.session for part in workspace.docks.values())
     workspace.close()

@@ -16,6 +16,7 @@ from ..concepts.gallery import apart_in
 from ..decoding.store import StoredDecoder
 from ..decoding.subset import SubsetBayes
 from ..errors import NeurratorError, Stopped
+from ..evaluation.comparison import compare_groups
 from ..language.narrator import LanguageModel
 from ..profiles import Profile
 from ..vision.geometry import PatchGeometry
@@ -30,7 +31,7 @@ Emit = Callable[[p.Event], None]
 ShouldStop = Callable[[], bool]
 SHARE = 0.8
 
-AskingRequest = p.AskRequest | p.WithoutRequest | p.InspectRequest
+AskingRequest = p.AskRequest | p.WithoutRequest | p.InspectRequest | p.CompareRequest
 
 
 @dataclass
@@ -77,6 +78,8 @@ def run_asking_job(request: AskingRequest, bench: AskingBench, emit: Emit, shoul
         _ask(request, bench, emit, should_stop)
     elif isinstance(request, p.WithoutRequest):
         _without(request, bench, emit)
+    elif isinstance(request, p.CompareRequest):
+        _compare(request, bench, emit, should_stop)
     else:
         inspect_region(request, bench, emit, should_stop)
 
@@ -174,6 +177,31 @@ def _without(request: p.WithoutRequest, bench: AskingBench, emit: Emit) -> None:
             p=loss.p,
         )
     )
+
+
+def _compare(request: p.CompareRequest, bench: AskingBench, emit: Emit, should_stop: ShouldStop) -> None:
+    window, place = one_window(request), {unit: row for row, unit in enumerate(request.unit_ids)}
+    for name, units in request.groups.items():
+        strange = next((unit for unit in units if unit not in place), None)
+        if strange is not None:
+            raise NeurratorError(f"The group {name!r} holds {strange!r}, whose spikes are not in the request.")
+
+    def decode(units: list) -> torch.Tensor:
+        rows = [place[unit] for unit in units]
+        return bench.stored.decoder.predict(np.ascontiguousarray(window[:, :, rows]), units).cpu()
+
+    def report(stage: str, done: int, total: int) -> None:
+        if should_stop():
+            raise Stopped
+        emit(p.Progress(job_id=request.job_id, stage=stage, done=done, total=total))
+
+    for one in compare_groups(request.groups, decode, request.draws, on_progress=report):
+        emit(
+            p.Difference(
+                job_id=request.job_id, first=one.first, second=one.second, distance=one.distance,
+                random=p.PackedArray.pack(one.null.astype(np.float32)), p=one.p, p_adjusted=one.p_adjusted,
+            )
+        )  # fmt: skip
 
 
 def inspect_region(request: p.InspectRequest, bench: AskingBench, emit: Emit, should_stop: ShouldStop) -> None:

@@ -241,6 +241,17 @@ def events_of(backend: Backend, request: NarrationRequest) -> Iterator[Event]:
         backend.cancel(request.job_id)
 
 
+_NO_CONDITION = {
+    "stimulus", "start_time", "stop_time", "frame", "repeat", "block", "interpolated", "stimulus_block", "stimulus_name"
+}  # fmt: skip
+
+
+def condition_of(recording: "Recording", presentation: int) -> dict[str, Any]:
+    """Return what else the table of presentations says of one of them, such as the orientation of a grating."""
+    extra = [column for column in recording.presentations.columns if column not in _NO_CONDITION]
+    return {str(key): _plain(value) for key, value in recording.presentations.loc[presentation, extra].items()}
+
+
 def narrate_moments(
     backend: Backend,
     recording: "Recording",
@@ -275,18 +286,6 @@ def narrate_moments(
     Narration
         One a moment.
     """
-    known = {
-        "stimulus",
-        "start_time",
-        "stop_time",
-        "frame",
-        "repeat",
-        "block",
-        "interpolated",
-        "stimulus_block",
-        "stimulus_name",
-    }
-    extra = [column for column in recording.presentations.columns if column not in known]
     # A request of whole batches.
     at_once = config.running.batch if config.running and config.running.batch else 1
     chunk = max(CHUNK // at_once, 1) * at_once
@@ -316,7 +315,6 @@ def narrate_moments(
             elif isinstance(event, Judged):
                 judged[event.moment] = event
         for number, row in enumerate(rows.itertuples()):
-            shown = recording.presentations.loc[row.presentation, extra]
             held_out = info.is_held_out(int(row.repeat), int(row.frame))
             found = judged.get(number)
             yield Narration(
@@ -339,7 +337,7 @@ def narrate_moments(
                 evidence=None
                 if found is None
                 else NarrationEvidence.of(found.evidence, found.problem, info.config.split, held_out),
-                condition={key: _plain(value) for key, value in shown.items()},
+                condition=condition_of(recording, int(row.presentation)),
                 simulated=recording.simulated,
                 config=config,
                 answers=[

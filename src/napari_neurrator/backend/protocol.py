@@ -208,6 +208,14 @@ class InspectRequest(_OfOneMoment):
     n_alike: int = Field(default=6, ge=1)
 
 
+class CompareRequest(_OfOneMoment):
+    """Compare what is decoded from groups of units at one moment with what random groups of the same sizes differ in."""
+
+    kind: Literal["compare"] = "compare"
+    groups: dict[str, list[UnitId]] = Field(min_length=2, max_length=12, description="from names to units")
+    draws: int = Field(default=99, ge=1, le=9999, description="random divisions of each pair")
+
+
 Request = Annotated[
     NarrationRequest
     | FitRequest
@@ -216,7 +224,8 @@ Request = Annotated[
     | LabelRequest
     | AskRequest
     | WithoutRequest
-    | InspectRequest,
+    | InspectRequest
+    | CompareRequest,
     Field(discriminator="kind"),
 ]
 
@@ -401,6 +410,18 @@ class Alike(_Event):
     patches: list[AlikePatch]
 
 
+class Difference(_Event):
+    """How far apart two groups are in what is decoded from them."""
+
+    kind: Literal["difference"] = "difference"
+    first: str
+    second: str
+    distance: float = Field(description="mean distance of their decoded patches")
+    random: PackedArray = Field(description="float32 (draw,): the same for random divisions of their units")
+    p: float = Field(description="share of these, the groups among them, that are at least as far apart")
+    p_adjusted: float = Field(description="the same for all pairs, by Benjamini and Hochberg")
+
+
 class Done(_Event):
     """The job ended as asked."""
 
@@ -435,6 +456,7 @@ Event = Annotated[
     | Without
     | Inspected
     | Alike
+    | Difference
     | Done
     | Cancelled
     | Failed,

@@ -26,7 +26,7 @@ def share_words(asked: AskedBack) -> str:
     n, of = len(asked.explained), len(asked.units)
     if not n:
         return f"None of the {unit_words(of)} moved it."
-    return f"{n:,} of {unit_words(of)} ({100 * n / of:.0f} %) make up 80 % of it."
+    return f"{n:,} of {unit_words(of)} ({100 * n / of:.0f} %) make up 80 % of it; they are ringed."
 
 
 def limits_words(asked: AskedBack, by_chance: bool) -> str:
@@ -94,7 +94,7 @@ class AskPanel(parts.Listener):
         self.share = parts.text()
         self.bars_holder = QWidget()
         self.bars = parts.column(self.bars_holder, margin=0, spacing=2)
-        for widget in (self.title, self.note, self.progress, self.share, self.bars_holder):
+        for widget in (self.title, self.note, self.progress, self.share):
             layout.addWidget(widget)
         asking = workspace.asking
         self.group = parts.button("Make a group", asking.make_group, "Keep the units that make up 80 % as a group")
@@ -107,6 +107,7 @@ class AskPanel(parts.Listener):
         self.limits = parts.text(quiet=True, points=8.5)
         for label in (self.made, self.lost, self.others, self.limits):
             layout.addWidget(label)
+        layout.addWidget(self.bars_holder)
         layout.addStretch(1)
         events = self.session.events
         self._rows_of: Any = None

@@ -38,20 +38,26 @@ def patches_within(geometry: Any, path: np.ndarray, free: bool) -> tuple[int, ..
 
 
 def boxes(geometry: Any, patches: Sequence[int]) -> list[np.ndarray]:
-    """Return rectangles (corner, 2) that cover some patches, one for each run of neighbours in a row."""
+    """Return rectangles (corner, 2) that cover some patches: runs of neighbours in a row, and those of several rows that lie under each other as one."""
     (dy, dx), (y, x) = geometry.scale, geometry.translate
-    found = []
-    chosen = sorted(patches)
+    runs: dict[tuple[int, int], list[list[int]]] = {}
+    chosen = sorted(set(patches))
     start = 0
     for stop in range(1, len(chosen) + 1):
-        ends = stop == len(chosen) or chosen[stop] != chosen[stop - 1] + 1 or chosen[stop] % geometry.columns == 0
-        if ends:
+        if stop == len(chosen) or chosen[stop] != chosen[stop - 1] + 1 or chosen[stop] % geometry.columns == 0:
             row, first = divmod(chosen[start], geometry.columns)
-            last = chosen[stop - 1] % geometry.columns
-            top, bottom = y + dy * (row - 0.5), y + dy * (row + 0.5)
+            same = runs.setdefault((first, chosen[stop - 1] % geometry.columns), [])
+            if same and same[-1][1] == row - 1:
+                same[-1][1] = row
+            else:
+                same.append([row, row])
+            start = stop
+    found = []
+    for (first, last), rows in runs.items():
+        for begin, end in rows:
+            top, bottom = y + dy * (begin - 0.5), y + dy * (end + 0.5)
             left, right = x + dx * (first - 0.5), x + dx * (last + 0.5)
             found.append(np.array([[top, left], [top, right], [bottom, right], [bottom, left]]))
-            start = stop
     return found
 
 

@@ -61,6 +61,8 @@ def arrange(viewer: Any) -> dict[str, Any]:
         workspace.show_asking(front=False)
     if "Patches" not in docks:
         workspace.show_inspector(front=False)
+    if "Compare" not in docks:
+        workspace.show_comparing(front=False)
     window = compat.qt_window(viewer)
     right = [dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(docks[name])) is not None]
     window.resizeDocks(right, [RIGHT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]

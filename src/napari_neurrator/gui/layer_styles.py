@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ MOVIE, HEATMAP, UNITS, PROBES, LABELS, CAPTION, LASSO, SENTENCE, CROP = (
     "movie", "heatmap", "units", "probes", "labels", "caption", "lasso", "sentence", "what CLIP sees"
 )  # fmt: skip
 
-CHOSEN_PATCHES, PATCH_GRID = "chosen patches", "patch grid"
+CHOSEN_PATCHES, PATCH_GRID, DIFFERENCE = "chosen patches", "patch grid", "difference of groups"
 OPENING = "opening the sample"
 BRAIN_MIDLINE = "midline"
 BRAIN_UNITS, BRAIN_PROBES, BRAIN_BOX, BRAIN_LABELS = (
@@ -181,6 +182,20 @@ def signed(values: np.ndarray, most: float | None = None, dark: bool = True) -> 
     ends = np.where(share < 0, np.array(below), np.array(above))
     out[finite, :3] = np.array(zero) + np.abs(share) * (ends - np.array(zero))
     return out
+
+
+def diverging(n: int = 65) -> np.ndarray:
+    """Return colours from blue over nothing to orange, rgba (n, 4): where there is no difference, the frame is seen."""
+    along = np.linspace(-1, 1, n)
+    colours = np.where(along[:, None] < 0, np.array([0.10, 0.42, 1.0]), np.array([1.0, 0.55, 0.0]))
+    return np.column_stack([colours, np.abs(along) ** 0.7])
+
+
+def diverging_colormap() -> Any:
+    """Return the same as a colour map of napari's."""
+    from napari.utils import Colormap
+
+    return Colormap(diverging(), name="neurrator difference")
 
 
 def largest(values: np.ndarray) -> float:

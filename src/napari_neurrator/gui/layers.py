@@ -106,7 +106,7 @@ class SceneLayers:
         session, layers = self.session, self._viewer.layers
         session.view = "probe"
         for name in (
-            styles.LASSO, styles.UNITS, styles.CAPTION, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CHOSEN_PATCHES, styles.PATCH_GRID, styles.CROP,
+            styles.LASSO, styles.UNITS, styles.CAPTION, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CHOSEN_PATCHES, styles.PATCH_GRID, styles.DIFFERENCE, styles.CROP,
             styles.HEATMAP, styles.MOVIE, styles.OPENING,
         ):  # fmt: skip
             if name in layers:
@@ -220,8 +220,11 @@ class SceneLayers:
         border = np.zeros((len(colours), 4))
         if chosen.any():
             colours[~chosen, 3] = styles.DIMMED
-            border[chosen] = styles.rgba([styles.scene(session.dark).ring])
-        width = np.where(chosen, RING, 0.0)
+        # where an answer is shown, the units that make it up are ringed in place of all that were asked
+        ringed = self._explaining() if session.colour_by == "contribution" else None
+        ringed = chosen if ringed is None else ringed
+        border[ringed] = styles.rgba([styles.scene(session.dark).ring])
+        width = np.where(ringed, RING, 0.0)
         with self._painting():
             for layer, diameter, shown in self._unit_layers():
                 if not np.array_equal(layer.shown, shown):
@@ -304,6 +307,15 @@ class SceneLayers:
         chosen = np.zeros(len(session.unit_ids), bool)
         chosen[session.rows(session.selected)] = True
         return chosen
+
+    def _explaining(self) -> np.ndarray | None:
+        """Return which units make up most of what was asked back, (unit,); None where nothing was."""
+        asked = self.session.asked
+        if asked is None or not asked.known:
+            return None
+        explaining = np.zeros(len(self.session.unit_ids), bool)
+        explaining[self.session.rows(asked.explained)] = True
+        return explaining
 
     def _on_contribution(self) -> None:
         if self.session.colour_by == "contribution":

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLineEdit, QProg
 from ..evaluation.evidence import ALPHA, EvidenceTable
 from . import parts
 from .backend_light import BackendLight
+from .export_button import ExportButton
 from .fit_dialog import FitDialog
 from .sentence_label import SentenceLabel
 from .state import Result
@@ -158,6 +159,8 @@ class NarrateDock(parts.Listener):
         layout.addWidget(self.chance)
         self.so_far = parts.text(quiet=True, points=8.5)
         layout.addWidget(self.so_far)
+        self.export = ExportButton(workspace)
+        layout.addWidget(parts.row(self.export, 1))
         self.status = parts.text(quiet=True, points=8.5)
         layout.addWidget(self.status)
         layout.addStretch(1)

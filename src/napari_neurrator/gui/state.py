@@ -41,7 +41,7 @@ CCF_COLUMNS = ("ccf_ap_um", "ccf_dv_um", "ccf_lr_um")
 class Job:
     """What the program is busy with, in words a user reads."""
 
-    kind: Literal["idle", "opening", "narrating", "fitting"] = "idle"
+    kind: Literal["idle", "opening", "narrating", "fitting", "exporting"] = "idle"
     stage: str = ""
     done: int = 0
     total: int = 0
@@ -270,6 +270,32 @@ class Inspected:
 
 
 @dataclass(frozen=True, eq=False)
+class PairDifference:
+    """How far apart two groups are, and random ones of their sizes; `p` holds for all pairs."""
+
+    first: str
+    second: str
+    distance: float
+    random: np.ndarray
+    p: float
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Groups of units at one moment: what each says, and how far apart they are, as far as it is known."""
+
+    frame: int
+    repeat: int
+    groups: Mapping[str, Units]
+    said: Mapping[str, Result] = field(default_factory=dict)
+    pairs: tuple[PairDifference, ...] = ()
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class HeatScale:
     """What the colours of the map on the frame mean, as drawn: rgba from the lowest to the highest, and the values of both."""
 
@@ -326,7 +352,7 @@ class Moments:
 
 _IDENTITY = (
     "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened", "course", "ceiling", "gallery", "heat_scale",
-    "spoken", "contribution", "asked", "inspected",
+    "spoken", "contribution", "asked", "inspected", "compared",
 )  # fmt: skip
 _KEPT = (
     "selected", "groups", "results", "stimulus", "stimulus_name", "stimulus_file", "moments", "decoder", "decoder_folder", "profile",
@@ -377,7 +403,8 @@ class Session:
 
     ``result`` is what the docks show, of the present moment; ``spoken`` is the sentence on the frame: while the film plays, the last one before it.
     ``ahead`` says what is worked out in the background, and ``filling`` that the whole showing shall be. ``contribution`` holds one signed number a unit,
-    NaN where it is not known, and ``contribution_of`` says in words to what.
+    NaN where it is not known, and ``contribution_of`` says in words to what. ``difference`` names two of the groups of ``compared`` and what of theirs is held
+    against each other on the frame: `PATCHES` or a concept.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
@@ -410,6 +437,8 @@ class Session:
     on_frame: OnFrame = ""
     asked: AskedBack | None = None
     inspected: Inspected | None = None
+    compared: Compared | None = None
+    difference: tuple[str, str, str] | None = None
     grid_shown: bool = False
 
     frame: int = 0
@@ -432,6 +461,7 @@ class Session:
     spoken: Result | None = None
     ahead: Job = Job()
     filling: bool = False
+    exporting: Job = Job()
     sentence_every_s: float = 1.0
     shown: Shown = None
     opacity: float = 0.8
@@ -656,6 +686,7 @@ class Session:
         self.view = "probe"
         self.contribution, self.contribution_of = None, ""
         self.asked, self.inspected, self.on_frame = None, None, ""
+        self.difference, self.compared = None, None
 
     def _drop_hidden(self) -> None:
         # what is not shown is not selected either
@@ -666,6 +697,7 @@ class Session:
         self.playing = self.filling = False
         self.result, self.spoken, self.shown, self.geometry, self.gallery = None, None, None, None, None
         self.asked, self.inspected, self.on_frame = None, None, ""
+        self.difference, self.compared = None, None
         self.frame, self.repeat, self.counts = 0, 0, None
         self.stimulus_name, self.stimulus_file, self.moments, self.stimulus = name, file, moments, stimulus
         self.scene_changed.emit()

@@ -15,9 +15,12 @@ from .ahead import Ahead
 from .asking import Asking
 from .backend_link import BackendLink, child_process_backend
 from .brain import BrainView
+from .comparing import Comparing
 from .concept_labels import ConceptLabels
 from .course import CourseFollower
 from .decoders import Decoders
+from .difference_layer import DifferenceLayer
+from .exporting import Exporting
 from .frame_tool import FrameTool
 from .gallery import GalleryFinder
 from .history import History
@@ -60,6 +63,7 @@ class Workspace:
         self.reading = Background(self.main, "neurrator-spikes")
         self.counting = Background(self.main, "neurrator-course")
         self.preparing = Background(self.main, "neurrator-ahead")
+        self.writing = Background(self.main, "neurrator-export")
         self.link = BackendLink(self.main, make_backend)
         self.layers = SceneLayers(viewer, self.session)
         self.loader = Loader(self.session, self.background, self.reading)
@@ -83,6 +87,9 @@ class Workspace:
         self.asking = Asking(self.session, self.link, self.frame_tool)
         self.inspector = Inspector(self.session, self.link, self.frame_tool)
         self.patch_grid = PatchGrid(viewer, self.session, self.layers)
+        self.exporting = Exporting(self.session, self.writing)
+        self.comparing = Comparing(self.session, self.link)
+        self.difference = DifferenceLayer(viewer, self.session, self.layers)
         self.session.notified.connect(notify)
         if self.remembering.problem:
             self.session.warn(self.remembering.problem)
@@ -187,6 +194,12 @@ class Workspace:
 
         show_inspector(self, front)
 
+    def show_comparing(self, front: bool = True) -> None:
+        """Put the Compare panel beside Narrate."""
+        from .compare_panel import show_comparing
+
+        show_comparing(self, front)
+
     def arrange(self) -> None:
         """Put all docks where they belong, if the window is still there."""
         from .launch import arrange
@@ -227,6 +240,8 @@ class Workspace:
         for part in (
             self.asking,
             self.inspector,
+            self.comparing,
+            self.difference,
             self.patch_grid,
             self.frame_tool,
             self.course,
@@ -251,12 +266,13 @@ class Workspace:
             self.reading,
             self.counting,
             self.preparing,
+            self.writing,
         ):
             part.close()
 
 
 def notify(level: str, message: str) -> None:
     """Show a sentence in napari's own way."""
-    from napari.utils.notifications import show_error, show_warning
+    from napari.utils.notifications import show_error, show_info, show_warning
 
-    (show_error if level == "error" else show_warning)(message)
+    {"error": show_error, "info": show_info}.get(level, show_warning)(message)
