@@ -54,7 +54,7 @@ def profile(tmp_path):
     clip = folder / "clip-vit-large-patch14-336"
     clip.mkdir(parents=True)
     vision = {"hidden_size": layouts.WIDTH, "num_hidden_layers": 24, "patch_size": 14, "image_size": 336}
-    (clip / "config.json").write_text(json.dumps({"vision_config": vision}))
+    (clip / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": vision}))
     (folder / "profile.toml").write_text(
         'name = "p"\ndescription = "d"\ndictionary = "d"\n[vision]\nmodel = "clip-vit-large-patch14-336"\nlayer = -2\n'
         '[language]\nmodel = "x"\nprompt = "{image}{question}"\nquestion = "?"\n'
