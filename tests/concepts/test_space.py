@@ -55,6 +55,8 @@ def profile(tmp_path):
     clip.mkdir(parents=True)
     vision = {"hidden_size": layouts.WIDTH, "num_hidden_layers": 24, "patch_size": 14, "image_size": 336}
     (clip / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": vision}))
+    processor = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}
+    (clip / "preprocessor_config.json").write_text(json.dumps(processor))
     (folder / "profile.toml").write_text(
         'name = "p"\ndescription = "d"\ndictionary = "d"\n[vision]\nmodel = "clip-vit-large-patch14-336"\nlayer = -2\n'
         '[language]\nmodel = "x"\nprompt = "{image}{question}"\nquestion = "?"\n'
