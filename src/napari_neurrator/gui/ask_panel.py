@@ -165,7 +165,8 @@ class AskPanel(parts.Listener):
         self.progress.setRange(0, asked.total)
         self.progress.setValue(asked.done)
         here = (asked.frame, asked.repeat) == (session.frame, session.repeat)
-        self.title.setText(f"Who says {asked.what}?")
+        these = "these " if asked.what[0].isdigit() else ""
+        self.title.setText(f"Who says {these}{asked.what}?")
         moment = f"At frame {asked.frame + 1}, showing {asked.repeat + 1}"
         stage = f": {asked.stage.lower()} …" if busy else "" if here else ", which is not the moment on screen."
         self.note.setText(asked.problem or moment + stage + ("." if here and not busy else ""))
