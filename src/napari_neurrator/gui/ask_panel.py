@@ -58,8 +58,6 @@ def loss_words(lost: Lost, patches: int | None) -> str:
         f"Without them, the match on {where} {change} from {lost.whole:.3f} to {lost.rest:.3f}: a loss of {lost.lost:+.3f}, {more} without as many random units "
         f"({random:+.3f} on average, p = {lost.p:.3f}, n = {len(lost.random)}). They alone reach {lost.alone:.3f}."
     )
-    if lost.lost < 0.01:
-        words += " The others say the same."
     return words
 
 
