@@ -131,6 +131,15 @@ def test_a_narration_goes_first_and_what_was_said_is_not_asked_again(two):
     assert words(panel)[1] == "a red ball by day"
 
 
+def test_a_part_is_not_held_against_random_groups(two):
+    workspace = two()
+    session, panel = workspace.session, workspace.docks["Compare"]
+    session.groups = {**session.groups, "some <i>left</i>": session.unit_ids[:3]}
+    workspace.comparing.compare(["left", "some <i>left</i>"])
+    workspace.wait(lambda: session.compared is not None and not session.compared.stage)
+    assert "some &lt;i&gt;left&lt;/i&gt;</b> is part of <b>left" in panel.pairs.text()
+
+
 def test_too_few_are_refused(two, notified):
     workspace = two()
     panel = workspace.docks["Compare"]

@@ -58,8 +58,6 @@ def loss_words(lost: Lost, patches: int | None) -> str:
         f"Without them, the match on {where} {change} from {lost.whole:.3f} to {lost.rest:.3f}: a loss of {lost.lost:+.3f}, {more} without as many random units "
         f"({random:+.3f} on average, p = {lost.p:.3f}, n = {len(lost.random)}). They alone reach {lost.alone:.3f}."
     )
-    if lost.lost < 0.01:
-        words += " The others say the same."
     return words
 
 
@@ -165,7 +163,8 @@ class AskPanel(parts.Listener):
         self.progress.setRange(0, asked.total)
         self.progress.setValue(asked.done)
         here = (asked.frame, asked.repeat) == (session.frame, session.repeat)
-        self.title.setText(f"Who says {asked.what}?")
+        these = "these " if asked.what[0].isdigit() else ""
+        self.title.setText(f"Who says {these}{asked.what}?")
         moment = f"At frame {asked.frame + 1}, showing {asked.repeat + 1}"
         stage = f": {asked.stage.lower()} …" if busy else "" if here else ", which is not the moment on screen."
         self.note.setText(asked.problem or moment + stage + ("." if here and not busy else ""))

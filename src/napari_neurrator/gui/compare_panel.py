@@ -1,5 +1,7 @@
 """The Compare panel: groups side by side at one moment."""
 
+from html import escape
+
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QProgressBar, QWidget
@@ -17,12 +19,16 @@ HINT = (
 )
 
 
-def pair_words(pair: PairDifference, pairs: int) -> str:
-    """Say whether two groups differ by more than random ones."""
+def pair_words(pair: PairDifference, compared: Compared) -> str:
+    """Say whether two groups differ by more than random ones; where one is part of the other, there is nothing to divide anew."""
+    pairs, groups = len(compared.pairs), compared.groups
+    for part, whole in ((pair.first, pair.second), (pair.second, pair.first)):
+        if set(groups[part]) <= set(groups[whole]):
+            return f"<b>{escape(part)}</b> is part of <b>{escape(whole)}</b>: distance {pair.distance:.3g}, and no random groups to hold it against."
     more = "differ by more than" if pair.p <= 0.05 else "do not differ by clearly more than"
     adjusted = f", for all {pairs} pairs" if pairs > 1 else ""
     return (
-        f"<b>{pair.first}</b> and <b>{pair.second}</b> {more} random groups of the same sizes: distance {pair.distance:.3g}, random {float(np.mean(pair.random)):.3g}, "
+        f"<b>{escape(pair.first)}</b> and <b>{escape(pair.second)}</b> {more} random groups of the same sizes: distance {pair.distance:.3g}, random {float(np.mean(pair.random)):.3g}, "
         f"p = {pair.p:.3f}{adjusted}, n = {len(pair.random)} draws."
     )
 
@@ -129,7 +135,7 @@ class ComparePanel(parts.Listener):
         self.progress.setRange(0, compared.total)
         self.progress.setValue(compared.done)
         self._fill(compared)
-        self.pairs.setText("<br>".join(pair_words(pair, len(compared.pairs)) for pair in compared.pairs))
+        self.pairs.setText("<br>".join(pair_words(pair, compared) for pair in compared.pairs))
         self.pairs.setVisible(bool(compared.pairs))
 
     def _fill(self, compared: Compared) -> None:
@@ -146,7 +152,8 @@ class ComparePanel(parts.Listener):
             trust = []
             if result.evidence is not None:
                 trust.append(result.evidence.verdict if result.held_out or result.greyed else "Not a test: the decoder was fitted on this showing")  # fmt: skip
-                trust.append(f"p = {result.evidence.p:.3f}")
+                if "p =" not in trust[0]:
+                    trust.append(f"p = {result.evidence.p:.3f}")
             elif result.problem:
                 trust.append(result.problem)
             if result.mean_cosine is not None:

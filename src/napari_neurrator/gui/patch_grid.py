@@ -43,7 +43,7 @@ class PatchGrid:
             return
         if layer is None:
             active = self.viewer.layers.selection.active
-            layer = self.viewer.add_shapes(ndim=2, name=styles.PATCH_GRID, opacity=0.55)
+            layer = self.viewer.add_shapes(ndim=2, name=styles.PATCH_GRID, opacity=0.4)
             # under the outline of what is chosen, over the map
             self.viewer.layers.move(len(self.viewer.layers) - 1, self.viewer.layers.index(styles.CROP))
             self.viewer.layers.selection.active = active
@@ -52,5 +52,5 @@ class PatchGrid:
         if self._of is not session.geometry:
             self._of = session.geometry
             layer.data = []
-            layer.add(grid_lines(session.geometry), shape_type="line", edge_color="#ffffff", edge_width=0.002 * self.layers.layout.frame.height)  # fmt: skip
+            layer.add(grid_lines(session.geometry), shape_type="line", edge_color="#ffffff", edge_width=0.0045 * self.layers.layout.frame.height)  # fmt: skip
         layer.visible = True
