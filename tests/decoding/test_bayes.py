@@ -117,15 +117,17 @@ def test_basis_keeps_squared_errors_and_rebuilds_grids():
     table = (rng.normal(size=(30, 5)) @ rng.normal(size=(5, 12 * 7))).reshape(30, 12, 7).astype(np.float16)
     basis = GridBasis.fit(table)
     rebuilt = basis.grids(basis.coefficients)
-    np.testing.assert_allclose(rebuilt.numpy(), table.astype(np.float32), atol=0.05)
-    np.testing.assert_allclose(
-        torch.cat([basis.grids(row[None]) for row in basis.coefficients]), rebuilt, atol=0.01, err_msg="one at a time"
-    )
-    gram = basis.core.float().T @ basis.core.float()
-    torch.testing.assert_close(gram, torch.eye(len(gram)), atol=2e-3, rtol=0)
+    deviations = torch.from_numpy(table.astype(np.float32)) - basis.mean.view(12, 7)
+    # The core is kept in 8-bit steps.
+    off = 0.01 * float(deviations.flatten(1).norm(dim=1).min())
+    assert float((rebuilt - basis.mean.view(12, 7) - deviations).flatten(1).norm(dim=1).max()) < off
+    one_at_a_time = torch.cat([basis.grids(row[None]) for row in basis.coefficients])
+    assert float((one_at_a_time - rebuilt).flatten(1).norm(dim=1).max()) < off
+    gram = basis.core.T @ basis.core
+    torch.testing.assert_close(gram, torch.eye(len(gram)), atol=0.01, rtol=0)
     a, b = basis.coefficients[3], basis.coefficients[9]
     exact = (rebuilt[3] - rebuilt[9]).square().sum()
-    assert float((a - b).square().sum()) == pytest.approx(float(exact), rel=1e-3)
+    assert float((a - b).square().sum()) == pytest.approx(float(exact), rel=0.01)
 
 
 def test_frames_that_look_the_same_are_one_picture():

@@ -77,6 +77,9 @@ def test_it_is_the_ridge_regression_that_predicts_left_out_stretches_best(sessio
     x = (model.means[:, features]).double()
     expected = x @ gain.T @ weights
     np.testing.assert_allclose(found(x.float()) - found.mean, expected, atol=0.02 * float(expected.abs().max()) + 1e-4)
+    np.testing.assert_allclose(found.gain, gain, atol=1e-3 * float(gain.abs().max()))
+    one = torch.cat([found(row[None]) for row in x[:3].float()])
+    np.testing.assert_allclose(one, found(x[:3].float()), atol=1e-4 * float(expected.abs().max()) + 1e-5)
 
 
 def test_frames_never_shown_are_predicted_from_many_units(session):

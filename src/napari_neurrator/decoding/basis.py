@@ -1,12 +1,17 @@
 """An orthonormal basis of the patch grids of a session: few numbers a frame instead of hundreds of thousands."""
 
+import itertools
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 import torch
 
 from ..vision.grid_table import Grids
+from .kernels import add_up_codes
 from .rows import Rows
 
 # Frames that the components and the channels are found from: a film's neighbouring frames hold little more.
@@ -16,6 +21,8 @@ _LOST, _CHANNELS = 1e-4, 192
 _CHUNK = 8
 # Columns of a batch of grids that are worked out at a time.
 _COLUMNS = 8192
+# Numbers of the core from which on several threads read it sooner than one.
+_WORTH_THREADS = 2**22
 
 
 @dataclass
@@ -30,8 +37,11 @@ class GridBasis:
     ----------
     mean : torch.Tensor
         float32 (patches × width).
-    core : torch.Tensor
-        Orthonormal columns, float16 (patches × channels, rank): reading it is what one grid costs.
+    codes : torch.Tensor
+        The core's entries in steps of their row, int8 (patches × channels, rank): reading them is what one grid costs.
+    steps : torch.Tensor
+        float32 (patches × channels,). A row's largest entry is 127 steps, so a decoded deviation is off by a hundredth of its length or less, unless
+        its rows are very uneven; by √(rank / 12) / 127 at the most to be expected.
     channels : torch.Tensor
         Orthonormal rows, float32 (channels, width).
     coefficients : torch.Tensor
@@ -41,7 +51,8 @@ class GridBasis:
     """
 
     mean: torch.Tensor
-    core: torch.Tensor
+    codes: torch.Tensor
+    steps: torch.Tensor
     channels: torch.Tensor
     coefficients: torch.Tensor
     shape: tuple[int, int]
@@ -51,18 +62,46 @@ class GridBasis:
         """Distinct grids."""
         return self.coefficients.shape[0]
 
+    @property
+    def core(self) -> torch.Tensor:
+        """The components: orthonormal columns but for rounding, float32 (patches × channels, rank)."""
+        return self.codes.float() * self.steps[:, None]
+
+    @cached_property
+    def _short_channels(self) -> torch.Tensor | None:
+        """The channels in bfloat16, where the processor multiplies such numbers itself."""
+        return self.channels.bfloat16() if _has_bfloat16() else None
+
     def grids(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the grids of coefficients (batch, rank): float32 (batch, patches, width)."""
-        # Half precision reaches to 65504.
-        scale = float(coefficients.abs().amax().clamp(min=1e-6))
         mean = self.mean.view(1, *self.shape)
         if len(coefficients) == 1:
-            projected = (self.core @ (coefficients[0] / scale).half()).float()
-            return torch.addmm(mean[0], projected.view(self.shape[0], -1), self.channels, alpha=scale)[None]
-        # Many processors multiply matrices of half precision one number at a time.
-        parts = [(coefficients / scale) @ part.float().T for part in self.core.split(_COLUMNS)]
+            projected = self._projected(coefficients[0]).view(self.shape[0], -1)
+            if self._short_channels is None:
+                return torch.addmm(mean[0], projected, self.channels)[None]
+            return (projected.bfloat16() @ self._short_channels).float().add_(mean[0])[None]
+        parts = [
+            (coefficients @ codes.float().T).mul_(steps)
+            for codes, steps in zip(self.codes.split(_COLUMNS), self.steps.split(_COLUMNS), strict=True)
+        ]
         projected = torch.cat(parts, dim=1).view(len(coefficients) * self.shape[0], -1)
-        return (projected @ self.channels).view(-1, *self.shape).mul_(scale).add_(mean)
+        return (projected @ self.channels).view(-1, *self.shape).add_(mean)
+
+    def _projected(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return the core times the coefficients of one grid, (patches × channels,)."""
+        n, threads = len(self.codes), torch.get_num_threads()
+        sums = np.empty(n, dtype=np.float32)
+        tables = self.codes.numpy(), self.steps.numpy(), coefficients.detach().float().contiguous().numpy()
+        if threads == 1 or self.codes.numel() < _WORTH_THREADS:
+            add_up_codes(*tables, 0, n, sums)
+        else:
+            edges = [n * part // threads for part in range(threads + 1)]
+            own, *others = itertools.pairwise(edges)
+            waiting = [_threads(threads).submit(add_up_codes, *tables, *part, sums) for part in others]
+            add_up_codes(*tables, *own, sums)
+            for one in waiting:
+                one.result()
+        return torch.from_numpy(sums)
 
     @classmethod
     def fit(cls, grids: Grids | Rows, rank: int = 256) -> "GridBasis":
@@ -101,17 +140,49 @@ class GridBasis:
         keep = torch.argsort(values, descending=True)[:rank]
         keep = keep[values[keep] > 1e-6 * values.clamp(min=0).sum().clamp(min=1e-12)]
         turn = (vectors[:, keep] / values[keep].sqrt()).T.float()
-        core = torch.empty(projected.shape[1], len(keep), dtype=torch.float16)
-        for start in range(0, len(core), _COLUMNS):
-            columns = projected[:, start : start + _COLUMNS].float()
-            core[start : start + _COLUMNS] = (turn @ columns).T.half()
+        codes = torch.empty(projected.shape[1], len(keep), dtype=torch.int8)
+        steps = torch.empty(len(codes))
+        for start in range(0, len(codes), _COLUMNS):
+            part = slice(start, start + _COLUMNS)
+            codes[part], steps[part] = in_steps((turn @ projected[:, part].float()).T)
         if len(some) == n:
             coefficients = (vectors[:, keep] * values[keep].sqrt()).float() * scale
         else:
-            coefficients = torch.empty(n, len(keep))
+            coefficients, core = torch.empty(n, len(keep)), codes.float() * steps[:, None]
             for place, part in _rows(grids, np.arange(n)):
-                coefficients[place] = ((part - mean) @ channels.T).flatten(1) @ core.float()
-        return cls(mean.flatten(), core, channels, coefficients, (patches, width))
+                coefficients[place] = ((part - mean) @ channels.T).flatten(1) @ core
+        return cls(mean.flatten(), codes, steps, channels, coefficients, (patches, width))
+
+
+def in_steps(core: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round every row of (row, rank) to 127 steps either way: int8 (row, rank), and the length of a step, float32 (row,)."""
+    core = core.float()
+    steps = core.abs().amax(1).div_(127).clamp_(min=1e-30) if core.shape[1] else torch.ones(len(core))
+    return (core / steps[:, None]).round_().to(torch.int8), steps
+
+
+def kept_core(tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return codes and steps of a decoder's file; decoders of older versions hold the core itself. KeyError where both are missing."""
+    if "grid_codes" in tensors:
+        return tensors["grid_codes"], tensors["grid_steps"].float()
+    return in_steps(tensors["grid_core"])
+
+
+@cache
+def _threads(n: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n, thread_name_prefix="basis")
+
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not live on in a process that is forked off.
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers; where it does not, they are slower than float32."""
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
 
 
 def _evenly(n: int, most: int) -> np.ndarray:

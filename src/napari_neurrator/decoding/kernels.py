@@ -63,3 +63,29 @@ def add_rows(means: np.ndarray, features: np.ndarray, weights: np.ndarray, sums:
         weight = weights[place]
         for s in range(len(sums)):
             sums[s] += weight * row[s]
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def add_up_codes(
+    codes: np.ndarray, steps: np.ndarray, weights: np.ndarray, first: int, last: int, sums: np.ndarray
+) -> None:
+    """Write ``steps[i] · Σ weights[k] · codes[i, k]`` into `sums` for the rows from `first` up to `last`.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        int8 (row, component), read once as it lies: what takes the time.
+    steps : numpy.ndarray
+        float32 (row,).
+    weights : numpy.ndarray
+        float32 (component,).
+    first, last : int
+        Rows that are asked.
+    sums : numpy.ndarray
+        float32 (row,), changed in place.
+    """
+    for row in range(first, last):
+        total = np.float32(0)
+        for k in range(codes.shape[1]):
+            total += np.float32(codes[row, k]) * weights[k]
+        sums[row] = steps[row] * total

@@ -12,6 +12,7 @@ regression needs of the frames is their second moments, so its cost does not gro
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -92,50 +93,87 @@ class LatentModel:
             weights=torch.stack([weight[some].sum() for some in stretches]),
         )
 
+    @cached_property
+    def _rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loadings of shared noise and of latents, and the inverse, both over the standard deviation: (feature, rank + latent), (feature,)."""
+        scale = self.noise.rsqrt()
+        return torch.cat([self.shared, self.loadings.T], dim=1) * scale[:, None], scale
+
     def regression(self, features: torch.Tensor) -> "Regression":
         """Fit the regression of a subset, from the positions of its features among all, int64."""
-        loadings, noise, shared = self.loadings[:, features], self.noise[features], self.shared[features]
-        n = len(loadings)
+        n = len(self.loadings)
+        every_row, every_scale = self._rows
+        rows, scale = every_row[features], every_scale[features]
         if not n:
-            return Regression(loadings, torch.zeros(0, len(self.mean)), self.mean)
-        common = torch.cat([shared.T, loadings])
-        weighted = common / noise
-        factor = torch.linalg.cholesky(torch.eye(len(common)) + weighted @ common.T)
-        gain = weighted[-n:] - torch.cholesky_solve(weighted @ loadings.T, factor).T @ weighted
-        seen_at = gain @ loadings.T
-        across = gain @ shared
-        scatter = (gain * noise) @ gain.T + across @ across.T
+            return Regression(rows, scale, rows.new_zeros(0, rows.shape[1]), torch.zeros(0, len(self.mean)), self.mean)
+        # All that the units add is one small matrix: everything below is of the size of the latents.
+        inner = rows.T @ rows
+        factor = torch.linalg.cholesky(torch.eye(len(inner)) + inner)
+        turn = torch.eye(len(inner))[-n:] - torch.cholesky_solve(inner[:, -n:].contiguous(), factor).T
+        seen = turn @ inner
+        seen_at, across = seen[:, -n:], seen[:, :-n]
+        scatter = seen @ turn.T + across @ across.T
         total = self.weights.sum()
         moments = seen_at @ self.moments @ seen_at.T
         targets = seen_at @ self.targets
         every, towards = moments.sum(0), targets.sum(0)
         # Silent units tell nothing, and 0 is not to be divided by 0.
         penalties = _PENALTIES * ((every.trace() / total + scatter.trace()) / n).clamp(min=1e-9)
-        kept = (total - self.weights)[:, None, None]
-        # All stretches at once; where there is one only, nothing can be left out.
-        values, vectors = torch.linalg.eigh((every - moments) / kept.clamp(min=1) + scatter)
-        turned = vectors.mT
-        solved = turned @ (towards - targets) / kept.clamp(min=1)
-        within = turned @ (moments + self.weights[:, None, None] * scatter) @ vectors
-        weights = solved / (values.clamp(min=0)[:, :, None] + penalties[:, None, None, None])
+        kept = (total - self.weights)[:, None, None].clamp(min=1)
+        # All stretches at once; where there is one only, nothing can be left out. Last comes the whole.
+        grams = torch.cat([(every - moments) / kept, (every / total)[None]]) + scatter
+        values, vectors = torch.linalg.eigh(grams)
+        values.clamp_(min=0)
+        left, turned = vectors[:-1], vectors[:-1].mT
+        towards_left = turned @ targets
+        solved = turned @ ((towards - targets) / kept)
+        within = turned @ (moments + self.weights[:, None, None] * scatter) @ left
+        shrunk = 1 / (values[:-1, :, None] + penalties)
+        weights = (solved[:, :, None] * shrunk[..., None]).flatten(2)
         # Relative to the error of saying the mean: (penalty, coefficient).
-        errors = (((within @ weights).sub_(2 * (turned @ targets))).mul_(weights)).sum((1, 2))
+        squares = (within @ weights).mul_(weights).sum((0, 1)).view(len(penalties), -1)
+        errors = squares - 2 * shrunk.flatten(0, 1).T @ (solved * towards_left).flatten(0, 1)
         best = errors.min(0)
-        values, vectors = torch.linalg.eigh(every / total + scatter)
-        weights = vectors @ ((vectors.T @ towards / total) / (values.clamp(min=0)[:, None] + penalties[best.indices]))
+        values, vectors = values[-1], vectors[-1]
+        weights = vectors @ ((vectors.T @ (towards / total)) / (values[:, None] + penalties[best.indices]))
         if len(self.weights) > 1:
             weights[:, best.values >= 0] = 0
-        return Regression(gain, weights, self.mean)
+        return Regression(rows, scale, turn, weights, self.mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Regression:
-    """From a subset's features (less the grand mean) to the coefficients of a grid."""
+    """From a subset's features (less the grand mean) to the coefficients of a grid.
 
-    gain: torch.Tensor
+    Attributes
+    ----------
+    rows : torch.Tensor
+        Loadings of shared noise and of latents over the features' standard deviation, (feature, rank + latent).
+    scale : torch.Tensor
+        The inverse of that, (feature,).
+    turn : torch.Tensor
+        From the features' sums along `rows` to the posterior mean of the latents, (latent, rank + latent).
+    weights : torch.Tensor
+        From there to the coefficients, (latent, coefficient).
+    mean : torch.Tensor
+        Mean coefficients, (coefficient,).
+    """
+
+    rows: torch.Tensor
+    scale: torch.Tensor
+    turn: torch.Tensor
     weights: torch.Tensor
     mean: torch.Tensor
 
+    @property
+    def gain(self) -> torch.Tensor:
+        """From features to the posterior mean of the latents, (latent, feature)."""
+        return (self.turn @ self.rows.T) * self.scale
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the coefficients, (batch, rank), of features less the grand mean, (batch, feature)."""
-        return self.mean + (x @ self.gain.T) @ self.weights
+        if len(x) == 1:
+            # A single moment is sooner done as products of matrix and vector.
+            along = torch.mv(self.rows.T, x[0] * self.scale)
+            return torch.addmv(self.mean, self.weights.T, torch.mv(self.turn, along))[None]
+        return self.mean + ((x * self.scale) @ self.rows @ self.turn.T) @ self.weights

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import WindowConfig
 from ..errors import NeurratorError
-from .basis import GridBasis
+from .basis import GridBasis, kept_core
 from .bayes import EncodingModel, SubsetLikelihood, SubsetPosterior, block_features
 from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
@@ -216,7 +216,8 @@ class SubsetBayes(SubsetDecoder):
             "mixing_sizes": torch.tensor(self.mixing.sizes),
             "mixing_weights": torch.from_numpy(self.mixing.weights),
             "grid_mean": self.basis.mean,
-            "grid_core": self.basis.core,
+            "grid_codes": self.basis.codes,
+            "grid_steps": self.basis.steps,
             "grid_channels": self.basis.channels,
             "grid_coefficients": self.basis.coefficients,
             "grid_expected": latent.mean,
@@ -228,12 +229,7 @@ class SubsetBayes(SubsetDecoder):
         cls, tensors: dict[str, torch.Tensor], settings: dict[str, Any], unit_ids: list, window: WindowConfig
     ) -> "SubsetBayes":
         """Make a decoder of what `state` returned; KeyError or ValueError where something is missing."""
-        core = tensors["grid_core"]
-        t = {
-            name: tensor.float() if tensor.is_floating_point() else tensor
-            for name, tensor in tensors.items()
-            if tensor is not core
-        }
+        t = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         blocks = int(settings["blocks"])
         if t["noise"].shape[0] != blocks * len(unit_ids):
             raise ValueError("units and model do not belong together")
@@ -246,7 +242,7 @@ class SubsetBayes(SubsetDecoder):
         )  # fmt: skip
         channels, mean = t["grid_channels"], t["grid_mean"]
         shape = (len(mean) // channels.shape[1], channels.shape[1])
-        basis = GridBasis(mean, core, channels, t["grid_coefficients"], shape)
+        basis = GridBasis(mean, *kept_core(t), channels, t["grid_coefficients"], shape)
         mixing = Mixing(t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy())
         return cls(posterior, latent, basis, mixing, blocks, unit_ids, window)
 

@@ -174,7 +174,7 @@ class RidgeDecoder(SubsetDecoder):
         return self.targets.prior
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Return counts, basis (float16: exact, for it was rounded before the fit), weights and options."""
+        """Return counts, basis, weights and options."""
         tensors = {"counts": self.counts, "groups": self.groups}
         tensors |= {"weights": self._all.weights, "intercept": self._all.intercept}
         return tensors | self.targets.state(), {"options": self.options.model_dump(), "blocks": self._all.blocks}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..basis import GridBasis
+from ..basis import GridBasis, kept_core
 from ..interface import TrainingData
 from ..rows import Rows
 from .counts import mean_grid
@@ -21,7 +21,7 @@ class GridTargets:
     Attributes
     ----------
     basis : GridBasis
-        Its core is rounded to float16 here, which they are saved as.
+        Of the grids.
     states : torch.Tensor
         Which row of ``basis.coefficients`` each moment shows, int64 (moment,).
     prior : torch.Tensor
@@ -37,7 +37,6 @@ class GridTargets:
         """Find the components of the frames that `moments` show; other frames are not looked at."""
         frames, states = np.unique(data.frames[moments], return_inverse=True)
         basis = GridBasis.fit(Rows(data.grids, frames), rank)
-        basis.core = basis.core.half().float()
         return cls(basis, torch.from_numpy(states.astype(np.int64)), mean_grid(data.grids, data.frames[data.train]))
 
     @property
@@ -49,7 +48,8 @@ class GridTargets:
         """Return the tensors to save."""
         return {
             "grid_mean": self.basis.mean,
-            "grid_core": self.basis.core.half(),
+            "grid_codes": self.basis.codes,
+            "grid_steps": self.basis.steps,
             "grid_channels": self.basis.channels,
             "grid_coefficients": self.basis.coefficients,
             "states": self.states.int(),
@@ -62,7 +62,7 @@ class GridTargets:
         prior = tensors["prior"].float()
         basis = GridBasis(
             tensors["grid_mean"].float(),
-            tensors["grid_core"].float(),
+            *kept_core(tensors),
             tensors["grid_channels"].float(),
             tensors["grid_coefficients"].float(),
             (prior.shape[0], prior.shape[1]),
