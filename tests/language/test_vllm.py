@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_neurrator.errors import NeurratorError, Stopped
-from napari_neurrator.language.narrator import generate
+from napari_neurrator.language.injection import generate
 from napari_neurrator.language.vllm import VllmLanguage, http_address
 
 
@@ -47,6 +47,8 @@ class ChatCompletionRequest(BaseModel):
     messages: list[Message]
     max_tokens: int = Field(gt=0)
     temperature: float = Field(ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=-(1 << 63), lt=1 << 63)
     stream: bool
 
 
@@ -72,7 +74,7 @@ class FakeVllm(ThreadingHTTPServer):
         assert tensor.is_contiguous()
         self.asked.append((text.text, request.max_tokens, request.temperature, len(data)))
         with self.lock, torch.inference_mode():
-            prompt = self.language.prompt_ids(text.text, 1)
+            prompt = self.language.prompts.batch([text.text], request.max_tokens, self.language.device)
             tokens = generate(
                 self.language.model, prompt, tensor.float(), max_new_tokens=request.max_tokens, do_sample=False
             )
@@ -167,7 +169,7 @@ def test_it_says_what_the_model_says_here(elsewhere, language, fake, grids):
     assert len(fake.asked) == len(grids)
     assert {(length, heat) for _, length, heat, _ in fake.asked} == {(40, 0.0)}
     assert {text for text, *_ in fake.asked} == {language.profile.language.question}
-    elsewhere.narrate(grids[:2], ["One?", "Two?"], 3)
+    elsewhere.speak(elsewhere.features(grids[:2]), ["One?", "Two?"], 3)
     assert {text for text, *_ in fake.asked[-2:]} == {"One?", "Two?"}
     # a view of a large batch is not sent whole
     assert max(size for *_, size in fake.asked) < 4 * grids[0].numel() + 20_000
@@ -220,6 +222,7 @@ def test_an_engine_speaks_through_it(fake, small_decoder, tiny):
 
     from napari_neurrator.backend import protocol as p
     from napari_neurrator.backend.engine import Engine
+    from napari_neurrator.config import RunningConfig
     from napari_neurrator.decoding import decoder_info
 
     info = decoder_info(small_decoder)
@@ -230,7 +233,7 @@ def test_an_engine_speaks_through_it(fake, small_decoder, tiny):
     texts = []
     for address in (None, f"vllm://127.0.0.1:{fake.server_port}"):
         events = []
-        Engine("cpu", address).run(request, events.append, lambda: False)
+        Engine(RunningConfig(device="cpu"), address).run(request, events.append, lambda: False)
         assert isinstance(events[-1], p.Done)
         texts.append([event.text for event in events if isinstance(event, p.Sentence)])
     assert texts[0] == texts[1]
