@@ -49,6 +49,7 @@ class ConceptsDock(parts.Listener):
         parts.named(self.opacity, "Opacity of the map on the frame")
         self.opacity.valueChanged.connect(self._on_opacity)
         self.bar_on_canvas = QCheckBox("bar on canvas")
+        parts.named(self.bar_on_canvas, "Bar of colours on the canvas")
         self.bar_on_canvas.setToolTip("Show the colours and their numbers beside the picture, too")
         self.bar_on_canvas.toggled.connect(self._on_bar)
         legend.addWidget(parts.row(parts.text("Opacity", quiet=True, wrap=False), self.opacity, self.bar_on_canvas))

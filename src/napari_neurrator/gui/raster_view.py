@@ -39,6 +39,7 @@ class RasterView(Strip):
         self.session, self.player, self.background = session, player, background
         self.spikes: raster.Spikes | None = None
         self._asked: object = None
+        self._of: object = None
 
     # -- reading ---------------------------------------------------------------------------------------------------------------------
     def read(self) -> None:
@@ -60,7 +61,7 @@ class RasterView(Strip):
 
         def then(spikes: raster.Spikes) -> None:
             if asked is self._asked:
-                self.spikes = spikes
+                self.spikes, self._of = spikes, recording
                 self.redraw()
 
         def failed(error: BaseException) -> None:
@@ -87,7 +88,8 @@ class RasterView(Strip):
         inside = QRectF(axis.left, top, axis.right - axis.left, height)
         painter.fillRect(inside, self.ink(10))
         spikes, recording = self.spikes, self.session.recording
-        if spikes is None or recording is None or not len(spikes.units):
+        # until those of another recording are read, its units are not these
+        if spikes is None or recording is None or not len(spikes.units) or self._of is not recording:
             self._say(painter, inside)
             return
         ratio = self.devicePixelRatioF()
