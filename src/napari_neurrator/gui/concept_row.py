@@ -46,6 +46,7 @@ class ConceptRow(QWidget):
             # takes its place, so that the bars stay in line
             self.more.setEnabled(False)
             self.more.setText("")
+            self.more.setAccessibleName("Nothing more")
             self.more.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             return
         self.menu = QMenu(self)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NeurratorError
+from ..errors import NeurratorError, Stopped
 from .keeping import is_source
 from .narrator import N_CONCEPTS
 from .state import PATCHES, Job, Result, Session
@@ -103,10 +103,11 @@ class Exporting:
 
     def __init__(self, session: Session, background: Background) -> None:
         self.session, self.background = session, background
-        self.busy = False
+        self.busy = self._closed = False
 
     def close(self) -> None:
-        """Nothing is left: the thread ends with its `Background`."""
+        """Stop a movie that is being written; what lies there already stays."""
+        self._closed = True
 
     def missing(self, kind: str) -> str:
         """Say in a sentence what stands in the way of an export, or nothing."""
@@ -218,6 +219,8 @@ class Exporting:
         stimulus, repeat = session.stimulus, session.repeat
 
         def report(stage: str, done: int, total: int) -> None:
+            if self._closed:
+                raise Stopped
             self.background.tell(partial(self._report, stage, done, total))
 
         def work() -> Path:

@@ -93,6 +93,7 @@ class RasterView(Strip):
         inside = QRectF(axis.left, top, axis.right - axis.left, height)
         painter.fillRect(inside, self.ink(10))
         spikes, recording = self.spikes, self.session.recording
+        # until those of another recording are read, its units are not these
         if spikes is None or recording is None or not len(spikes.units):
             self._say(painter, inside)
             return

@@ -238,6 +238,7 @@ class Workspace:
         with contextlib.suppress(ValueError):
             self.session.scene_changed.disconnect(self._place_strip)
         for part in (
+            self.exporting,
             self.asking,
             self.inspector,
             self.comparing,
