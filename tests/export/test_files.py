@@ -251,7 +251,8 @@ def test_a_figure_holds_the_sentence(recording, stimulus, tmp_path, ending):
         text = path.read_text()
         assert "tiger – drôle" in text
         assert "More than chance" in text
-        assert write_figure(tmp_path / "again.svg", one, recording, stimulus, contribution=shown).read_text() == text
+        again = write_figure(tmp_path / "again.svg", one, recording, stimulus, contribution=shown, dpi=100)
+        assert again.read_text() == text
     elif ending == "png":
         from PIL import Image
 
