@@ -143,8 +143,8 @@ class GridBasis:
         codes = torch.empty(projected.shape[1], len(keep), dtype=torch.int8)
         steps = torch.empty(len(codes))
         for start in range(0, len(codes), _COLUMNS):
-            part = slice(start, start + _COLUMNS)
-            codes[part], steps[part] = in_steps((turn @ projected[:, part].float()).T)
+            some_columns = slice(start, start + _COLUMNS)
+            codes[some_columns], steps[some_columns] = in_steps((turn @ projected[:, some_columns].float()).T)
         if len(some) == n:
             coefficients = (vectors[:, keep] * values[keep].sqrt()).float() * scale
         else:
