@@ -16,11 +16,12 @@ from starlette.requests import ClientDisconnect
 
 from .. import __version__
 from ..errors import NeurratorError
+from ..profiles import list_profiles
 from . import protocol as p
 from .decoder_store import DecoderStore
 from .guard import Guard, refuse
 from .jobs import Job
-from .limits import Limits, Refused, check_narration, check_version
+from .limits import Limits, Refused, check_description, check_narration, check_version
 from .merging import batch_key
 from .metrics import CONTENT_TYPE, Metrics
 from .service import Runner, Service
@@ -146,6 +147,10 @@ def make_app(
                 await asyncio.to_thread(check_narration, body, info, limits)
             job.moments = body.windows.shape[0]
             job.decoder = None if shares_disk and not body.decoder.startswith("sha256:") else str(folder)
+        elif isinstance(body, p.DescribeRequest):
+            profiles = list_profiles() + ([body.profile] if shares_disk else [])
+            await asyncio.to_thread(check_description, body, profiles, limits)
+            job.moments = body.grids.shape[0]
         elif not shares_disk:
             raise Refused(
                 403, "This server does no such work for clients from elsewhere: do it where the recording is."

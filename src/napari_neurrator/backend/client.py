@@ -13,6 +13,7 @@ from .protocol import (
     PROTOCOL_VERSION,
     BackendStatus,
     Cancelled,
+    DescribeRequest,
     Done,
     Event,
     Failed,
@@ -250,7 +251,9 @@ class HttpBackend:
         """Name the decoder by its hash, and upload it where the server does not have it."""
         import re
 
-        if self._shares_disk or re.fullmatch(DECODER_HASH, getattr(request, "decoder", "")):
+        if self._shares_disk or isinstance(request, DescribeRequest):
+            return request
+        if re.fullmatch(DECODER_HASH, getattr(request, "decoder", "")):
             return request
         if not isinstance(request, NarrationRequest):
             raise NeurratorError(

@@ -2,7 +2,7 @@
 
 from .client import HttpBackend, OnEvent
 from .process import ProcessBackend
-from .protocol import BackendStatus, NarrationRequest, Request
+from .protocol import BackendStatus, DescribeRequest, NarrationRequest, Request
 
 
 class ElsewhereBackend:
@@ -24,7 +24,7 @@ class ElsewhereBackend:
 
     def submit(self, request: Request, on_event: OnEvent) -> None:
         """Queue `request` where it can be done."""
-        if isinstance(request, NarrationRequest):
+        if isinstance(request, NarrationRequest | DescribeRequest):
             self._server.submit(request, on_event)
             return
         if self._here is None:

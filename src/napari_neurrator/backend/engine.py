@@ -133,6 +133,8 @@ class Engine:
                 )
             if isinstance(request, p.FitRequest):
                 self._fit(request, emit, should_stop)
+            elif isinstance(request, p.DescribeRequest):
+                self._describe(request, emit, should_stop)
             elif isinstance(request, ConceptRequest):
                 run_concept_job(request, self._bench(request.decoder), emit, should_stop)
             elif isinstance(request, AskingRequest):
@@ -158,6 +160,17 @@ class Engine:
 
         info = fit_decoder(request.config, request.out, report)
         emit(p.Fitted(job_id=request.job_id, decoder=request.out, metrics=info.metrics))
+
+    def _describe(self, request: p.DescribeRequest, emit: Emit, should_stop: ShouldStop) -> None:
+        language = self._models_of(request.profile).language
+        grids = torch.from_numpy(request.grids.unpack().copy())
+        batch = language.batch(request.max_new_tokens)
+        for start in range(0, len(grids), batch):
+            part = grids[start : start + batch]
+            texts = language.narrate(part, request.prompt, request.max_new_tokens, should_stop=should_stop)
+            for number, text in enumerate(texts, start):
+                emit(p.Sentence(job_id=request.job_id, moment=number, text=text))
+            emit(p.Progress(job_id=request.job_id, stage="narrating", done=start + len(part), total=len(grids)))
 
     def _bench(self, decoder: str) -> Bench:
         fitted = self._decoder(decoder)

@@ -37,7 +37,7 @@ class Limits(BaseModel):
     body_bytes: int = Field(default=512 << 20, gt=0, description="of a request for work")
     decoder_bytes: int = Field(default=4 << 30, gt=0, description="of one decoder")
     store_bytes: int = Field(default=50 << 30, gt=0, description="of all decoders that are kept")
-    moments: int = Field(default=1024, gt=0, description="in one request")
+    moments: int = Field(default=1024, gt=0, description="in one request; of several questions each counts")
     units: int = Field(default=50_000, gt=0, description="in one request")
     frame_side: int = Field(default=4096, gt=0, description="height and width of a frame, pixels")
     prompt_characters: int = Field(default=4000, gt=0)
@@ -83,6 +83,40 @@ def check_version(protocol: object) -> None:
         )
 
 
+def check_description(request: p.DescribeRequest, profiles: list[str], limits: Limits) -> None:
+    """Refuse to describe grids where that asks too much or cannot be.
+
+    Raises
+    ------
+    Refused
+        404 where the profile is not one of `profiles`, 413 where there is too much of something, 422 where something is wrong.
+    """
+    if request.profile not in profiles:
+        raise Refused(
+            404,
+            f"This server has no profile {request.profile[:80]!r}, only {', '.join(profiles)}: evaluate there where it is.",
+        )
+    grids = request.grids
+    for what, number, most in (
+        ("grids", grids.shape[0] if grids.shape else 0, limits.moments),
+        ("new tokens", request.max_new_tokens, limits.new_tokens),
+        ("characters of the prompt", len(request.prompt or ""), limits.prompt_characters),
+    ):
+        _check_number(what, number, most)
+    if grids.dtype != "float32" or len(grids.shape) != 3 or min(grids.shape) < 1:
+        raise Refused(
+            422,
+            f"The grids are {grids.dtype} of shape {tuple(grids.shape)}; they have to be float32 (grid, patch, width).",
+        )
+    if not np.isfinite(grids.unpack()).all():
+        raise Refused(422, "The grids hold what is no number.")
+
+
+def _check_number(what: str, number: int, most: int) -> None:
+    if number > most:
+        raise Refused(413, f"The request asks for {number} {what}, and this server takes {most} at most: ask for less.")
+
+
 def check_narration(request: p.NarrationRequest, info: DecoderInfo, limits: Limits) -> None:
     """Refuse a narration that asks too much or cannot be.
 
@@ -95,15 +129,12 @@ def check_narration(request: p.NarrationRequest, info: DecoderInfo, limits: Limi
     n_units = len(request.unit_ids)
     for what, number, most in (
         ("units", n_units, limits.units),
-        ("moments", windows.shape[0] if windows.shape else 0, limits.moments),
+        ("moments", (windows.shape[0] if windows.shape else 0) * len(request.questions), limits.moments),
         ("new tokens", request.max_new_tokens, limits.new_tokens),
         ("concepts", request.n_concepts, limits.concepts),
-        ("characters of the prompt", len(request.prompt or ""), limits.prompt_characters),
+        ("characters of the prompt", max(len(one or "") for one in request.questions), limits.prompt_characters),
     ):
-        if number > most:
-            raise Refused(
-                413, f"The request asks for {number} {what}, and this server takes {most} at most: ask for less."
-            )
+        _check_number(what, number, most)
     if len(windows.shape) != 3 or windows.shape[0] < 1 or windows.shape[1:] != [info.window.n_bins, n_units]:
         raise Refused(
             422,

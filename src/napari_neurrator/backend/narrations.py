@@ -25,6 +25,7 @@ from .protocol import (
     PackedArray,
     Patches,
     Progress,
+    Request,
     Sentence,
     Wanted,
 )
@@ -215,7 +216,7 @@ def narration_request(
     )
 
 
-def events_of(backend: Backend, request: NarrationRequest) -> Iterator[Event]:
+def events_of(backend: Backend, request: Request) -> Iterator[Event]:
     """Submit a request and yield its events.
 
     Raises

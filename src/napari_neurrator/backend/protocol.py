@@ -104,6 +104,18 @@ class FitRequest(_Message):
     out: str
 
 
+class DescribeRequest(_Message):
+    """Put patch grids into words as they are: what evaluations and studies ask for."""
+
+    kind: Literal["describe"] = "describe"
+    protocol: int = PROTOCOL_VERSION
+    job_id: str = Field(pattern=JOB_ID)
+    profile: str = Field(max_length=4096, description="name of a profile that the backend has")
+    grids: PackedArray = Field(description="float32 (grid, patch, width), in the profile's patch space")
+    prompt: str | None = Field(default=None, description="None is the profile's own prompt")
+    max_new_tokens: int = Field(default=60, ge=1)
+
+
 class ShownFrames(_Message):
     """Frames of a stimulus by number, and where the backend finds them: a whole film is too much to send."""
 
@@ -218,6 +230,7 @@ class CompareRequest(_OfOneMoment):
 
 Request = Annotated[
     NarrationRequest
+    | DescribeRequest
     | FitRequest
     | CourseRequest
     | GalleryRequest

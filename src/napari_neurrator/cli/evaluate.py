@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from .backend_options import BACKEND_HELP, CA_HELP, LANGUAGE_HELP, TOKEN_HELP, speaker
+
 
 def evaluate(
     recording: Annotated[str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")],
@@ -35,6 +37,10 @@ def evaluate(
     permutations: Annotated[int, typer.Option(help="Draws of each null.")] = 1000,
     prompt: Annotated[str | None, typer.Option(help="What to ask of the picture.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    backend: Annotated[str | None, typer.Option(help=BACKEND_HELP)] = None,
+    token: Annotated[str | None, typer.Option(help=TOKEN_HELP)] = None,
+    ca: Annotated[str | None, typer.Option(help=CA_HELP)] = None,
+    language: Annotated[str | None, typer.Option(help=LANGUAGE_HELP)] = None,
 ) -> None:
     """Hold a decoder's sentences against chance, on moments it has not seen."""
     from ..config import validated
@@ -48,8 +54,8 @@ def evaluate(
         n_permutations=permutations, seed=seed,
     )  # fmt: skip
     show_sample_being_made(recording)
-    with progress_bars() as report:
-        found = run(config, out, report)
+    with speaker(backend, token, ca, language) as make_language, progress_bars() as report:
+        found = run(config, out, report, make_language)
     whole = found.sizes[-1]
     said = [
         f"{name} {getattr(whole, name):.3f}"

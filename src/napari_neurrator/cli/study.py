@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ..errors import NeurratorError
+from .backend_options import BACKEND_HELP, CA_HELP, LANGUAGE_HELP, TOKEN_HELP, speaker
 
 
 def study(
@@ -13,6 +14,10 @@ def study(
     example: Annotated[
         str | None, typer.Option(help="Print a starting file and do nothing else: 'list' lists them.")
     ] = None,
+    backend: Annotated[str | None, typer.Option(help=BACKEND_HELP)] = None,
+    token: Annotated[str | None, typer.Option(help=TOKEN_HELP)] = None,
+    ca: Annotated[str | None, typer.Option(help=CA_HELP)] = None,
+    language: Annotated[str | None, typer.Option(help=LANGUAGE_HELP)] = None,
 ) -> None:
     """Do a study: regions and cell types, their sentences, concepts, axes between phrases, unseen images, from movie to movie."""
     if example is not None:
@@ -29,8 +34,8 @@ def study(
     wanted = read_study(config)
     for session in wanted.sessions:
         show_sample_being_made(session.recording)
-    with progress_bars() as report:
-        found = run_study(wanted, out, report)
+    with speaker(backend, token, ca, language) as make_language, progress_bars() as report:
+        found = run_study(wanted, out, report, make_language)
     for line in found.headlines:
         print(line)
     for warning in found.warnings:

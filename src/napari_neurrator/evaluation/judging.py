@@ -56,13 +56,11 @@ def make_bench(material: Material, warnings: list[str], progress: OnProgress) ->
     NeurratorError
         Captions or labels that cannot be used.
     """
-    from ..language.narrator import LanguageModel
-
     config = material.config
     file = config.captions or captions_beside(material.recording)
     captions = None if file is None else captions_for(read_captions(file), material.pool.frames, file)
     column = label_column(material)
-    narrator = Narrator(LanguageModel(material.profile), config.prompt, config.max_new_tokens)
+    narrator = Narrator(material.make_language(material.profile), config.prompt, config.max_new_tokens)
     said = _narrated(material, narrator, progress)
     classes = said if column is None else _classes(material, column)
     labels = SameSentence(said) if column is None else ClassNames(classes, said)

@@ -21,6 +21,7 @@ from ..vision.fingerprint import weights_fingerprint
 from .config import EvaluateConfig
 from .nulls import Course
 from .pool import Pool
+from .sentences import MakeLanguage, own_language
 from .statistics import FEW_BLOCKS
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Material:
         Frames follow each other without a pause.
     decoder_hash : str
         Of the decoder's file.
+    make_language : callable
+        Makes the language model of a profile.
     """
 
     config: EvaluateConfig
@@ -94,6 +97,7 @@ class Material:
     narrated: np.ndarray
     film: bool
     decoder_hash: str
+    make_language: MakeLanguage = own_language
 
     def decode(self, units: list, rows: np.ndarray | None = None) -> Iterator[torch.Tensor]:
         """Yield decoded grids of moments (all, or some rows), in parts that fit into memory."""
@@ -129,8 +133,17 @@ class Material:
         return digest.hexdigest()[:24]
 
 
-def gather(config: EvaluateConfig, on_progress: OnProgress) -> Material:
+def gather(config: EvaluateConfig, on_progress: OnProgress, make_language: MakeLanguage = own_language) -> Material:
     """Open what a configuration names.
+
+    Parameters
+    ----------
+    config : EvaluateConfig
+        What to open.
+    on_progress : callable
+        Called with (stage, done, total).
+    make_language : callable
+        Makes the language model of a profile, when it is needed; in this process by default.
 
     Raises
     ------
@@ -199,7 +212,7 @@ def gather(config: EvaluateConfig, on_progress: OnProgress) -> Material:
     on_progress("opening the recording", 1, 1)
     return Material(
         config, recording, stimulus, profile, stored, name, split, tested, windows, unit_ids, pool, course, near, blocks, blocks_are, narrated, film,
-        digest,
+        digest, make_language,
     )  # fmt: skip
 
 

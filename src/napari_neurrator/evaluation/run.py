@@ -15,6 +15,7 @@ from .material import Material, OnProgress, gather
 from .null_frames import NullFrames
 from .report import Report, SizeResult, report_folder, write_json, write_text
 from .scores import truth
+from .sentences import MakeLanguage, own_language
 from .sizes import correct_for_sizes, judge_size, population_sizes, subsets
 from .statistics import FEW_BLOCKS, effective_sample
 from .verdict import verdict
@@ -23,7 +24,12 @@ from .versions import library_versions
 ALPHA = 0.05
 
 
-def evaluate(config: EvaluateConfig, out: str | Path, on_progress: OnProgress | None = None) -> Report:
+def evaluate(
+    config: EvaluateConfig,
+    out: str | Path,
+    on_progress: OnProgress | None = None,
+    make_language: MakeLanguage = own_language,
+) -> Report:
     """Evaluate a decoder and write ``report.json`` and ``report.html``.
 
     Subsets that were decoded before are read from the folder, so work that was stopped goes on where it was.
@@ -36,6 +42,8 @@ def evaluate(config: EvaluateConfig, out: str | Path, on_progress: OnProgress | 
         Folder of the report.
     on_progress : callable, optional
         Called with (stage, done, total); may raise `Stopped`.
+    make_language : callable
+        Makes the language model of a profile; in this process by default.
 
     Returns
     -------
@@ -50,7 +58,7 @@ def evaluate(config: EvaluateConfig, out: str | Path, on_progress: OnProgress | 
     from .page import page
 
     folder = report_folder(out)
-    material = gather(config, on_progress or _silent)
+    material = gather(config, on_progress or _silent, make_language)
     report = evaluate_material(material, folder, on_progress)
     write_json(folder / "report.json", report)
     write_text(folder / "report.html", page(report, material.stimulus))

@@ -1,12 +1,28 @@
 """Grids into words, each distinct grid once."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
-if TYPE_CHECKING:
+from ..profiles import Profile
+
+
+class Language(Protocol):
+    """What puts grids into words: a `LanguageModel`, or a backend that has one."""
+
+    def narrate(self, grids: torch.Tensor, question: str | None = None, max_new_tokens: int = 60) -> list[str]:
+        """Return one sentence a grid, (grid, patch, width)."""
+
+
+MakeLanguage = Callable[[Profile], Language]
+
+
+def own_language(profile: Profile) -> Language:
+    """Load the language model of a profile into this process."""
     from ..language.narrator import LanguageModel
+
+    return LanguageModel(profile)
 
 
 class Narrator:
@@ -14,7 +30,7 @@ class Narrator:
 
     Parameters
     ----------
-    language : LanguageModel
+    language : Language
         Narrates.
     prompt : str, optional
         The question.
@@ -24,7 +40,7 @@ class Narrator:
         Grids at once.
     """
 
-    def __init__(self, language: "LanguageModel", prompt: str | None = None, max_new_tokens: int = 60, batch: int = 32):
+    def __init__(self, language: Language, prompt: str | None = None, max_new_tokens: int = 60, batch: int = 32):
         self._language, self._prompt, self._length, self._batch = language, prompt, max_new_tokens, batch
         self._said: dict[bytes, str] = {}
 

@@ -32,7 +32,7 @@ def study_movies(
                 f"The decoder of {session.name} was fitted on {info.stimulus!r} itself: name another film of the session as stimulus."
             )
         own = EvaluateConfig(**{**told.model_dump(), "stimulus": None, "frames": None})
-        within = evaluate_material(gather(own, progress), session.folder, progress)
+        within = evaluate_material(gather(own, progress, session.material.make_language), session.folder, progress)
         across = evaluate_material(across_material, session.folder, progress)
         warnings += [f"{session.name}: {one}" for one in dict.fromkeys([*within.warnings, *across.warnings])]
         findings[session.name] = {

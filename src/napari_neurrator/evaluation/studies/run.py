@@ -7,6 +7,7 @@ from pathlib import Path
 from ...errors import NeurratorError
 from ..material import OnProgress, gather
 from ..report import report_folder, write_json, write_text
+from ..sentences import MakeLanguage, own_language
 from ..versions import library_versions
 from .config import AxesStudy, ClassifierStudy, GroupsStudy, MoviesStudy, StabilityStudy, StudyConfig, UnseenStudy
 from .decoders import decoder_of
@@ -14,7 +15,12 @@ from .report import Outcome, StudyReport, study_page
 from .sets import StudySession
 
 
-def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | None = None) -> StudyReport:
+def run_study(
+    config: StudyConfig,
+    out: str | Path,
+    on_progress: OnProgress | None = None,
+    make_language: MakeLanguage = own_language,
+) -> StudyReport:
     """Do a study and write ``report.json`` and ``report.html``.
 
     Parameters
@@ -25,6 +31,8 @@ def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | No
         Folder of the report; what was worked out before is read from its ``cache``, and decoders from its ``decoders``.
     on_progress : callable, optional
         Called with (stage, done, total); may raise `Stopped`.
+    make_language : callable
+        Makes the language model of a profile; in this process by default.
 
     Raises
     ------
@@ -40,7 +48,9 @@ def run_study(config: StudyConfig, out: str | Path, on_progress: OnProgress | No
 
         config = fit_on_parts(config, folder)
     sessions = [
-        StudySession(name, gather(config.evaluation(one, decoder_of(one, folder, progress)), progress), folder)
+        StudySession(
+            name, gather(config.evaluation(one, decoder_of(one, folder, progress)), progress, make_language), folder
+        )
         for name, one in zip(names, config.sessions, strict=True)
     ]
     warnings: list[str] = []

@@ -119,10 +119,9 @@ class StudySession:
     @cached_property
     def narrator(self) -> Narrator:
         """Puts grids into words."""
-        from ...language.narrator import LanguageModel
-
-        config = self.material.config
-        return Narrator(LanguageModel(self.material.profile), config.prompt, config.max_new_tokens)
+        material = self.material
+        config = material.config
+        return Narrator(material.make_language(material.profile), config.prompt, config.max_new_tokens)
 
     def say(self, units: list) -> list[str]:
         """Return what a set of units says at the narrated moments."""
