@@ -151,7 +151,9 @@ def test_strip_says_what_is_missing_and_can_be_shut(shown):
     session.repeat = 0
     session.shown = PATCHES
     assert session.course is None
-    assert strip.title()[0].startswith("Click a concept")
+    assert not strip.isVisible(), "without a concept there is no course, and its room is the film's"
+    concepts.bars["green hill"].click()
+    assert strip.isVisible()
     QTest.mouseClick(strip.shut, Qt.MouseButton.LeftButton)
     assert not strip.isVisible()
     n = len(workspace.backend.requests)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QPointF, QRectF, Qt
+from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, QTimer
 from qtpy.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolButton, QToolTip, QWidget
 
@@ -29,7 +29,7 @@ class CourseStrip(parts.Listener):
 
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(workspace.session, parent)
-        self.viewer = workspace.viewer
+        self.workspace, self.viewer = workspace, workspace.viewer
         self._curve: QPixmap | None = None
         self._curve_of: Any = None
         self.setFixedHeight(HEIGHT)
@@ -46,8 +46,8 @@ class CourseStrip(parts.Listener):
         self.shut.setFixedSize(TITLE, TITLE)
         self.shut.clicked.connect(self._shut)
         session, events = self.session, self.session.events
-        self.listen(self._show, events.course_open, session.scene_changed, events.view, events.decoder)
-        self.listen(self.update, events.course, events.ceiling, events.frame, events.shown, events.labels)
+        self.listen(self._show, events.course_open, events.shown, session.scene_changed, events.view, events.decoder)
+        self.listen(self.update, events.course, events.ceiling, events.frame, events.labels)
 
     # -- what is drawn ---------------------------------------------------------------------------------------------------------------
     def _shut(self) -> None:
@@ -57,19 +57,21 @@ class CourseStrip(parts.Listener):
         session = self.session
         wanted = (
             session.course_open
+            and session.shown not in (None, PATCHES)
             and session.view == "probe"
             and session.moments is not None
             and session.stimulus is not None
             and session.stimulus.n_frames > 1
         )
-        self.setVisible(wanted)
+        if wanted == self.isHidden():
+            self.setVisible(wanted)
+            # the canvas has another height now
+            QTimer.singleShot(0, self.workspace.look)
         self.update()
 
     def title(self) -> tuple[str, str]:
         """Return what stands above the plot: on the left whose course it is, on the right the value at the slider."""
         session, course = self.session, self.session.course
-        if session.shown in (None, PATCHES):
-            return "Click a concept to see its course over the frames", ""
         name = session.called(str(session.shown))
         if course is None:
             return f"{name}: choose a decoder and some units to see its course", ""

@@ -158,9 +158,10 @@ class Workspace:
         self.strip = course_strip(viewer)
         compat.add_below_slider(viewer, self.strip, "Course")
         # the canvas has become lower
-        QTimer.singleShot(0, self._look)
+        QTimer.singleShot(0, self.look)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Fit the view to the scene, after the canvas changed its size."""
         if not self.closed and self.viewer is not None:
             self.layers.look()
 
