@@ -1,5 +1,6 @@
 """``neurrator serve`` in a process of its own: what it takes, what it refuses with which status, and that it says the same as this process."""
 
+import contextlib
 import json
 import pickle
 import socket
@@ -115,22 +116,34 @@ def test_no_token_and_wrong_tokens(served, body_of):
     assert p.Health.model_validate(served.http.send(request).json()).protocol == p.PROTOCOL_VERSION
 
 
-def test_a_body_of_a_gigabyte_is_refused_without_being_read(served):
+def answer_to(served, length, chunks):
+    """What the server answers to a body that is sent until the server hangs up."""
     host, port = served.address.removeprefix("http://").split(":")
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+    answer = b""
     with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(
-            f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {1 << 30}\r\n\r\n".encode()
-        )
-        answer = connection.recv(65536).decode()
+        connection.sendall(head.encode())
+        with contextlib.suppress(ConnectionError):
+            for chunk in chunks:
+                connection.sendall(chunk)
+        # The answer can come in several pieces, and ends with its one sentence.
+        with contextlib.suppress(ConnectionError):
+            while b"}" not in answer and (piece := connection.recv(65536)):
+                answer += piece
+    return answer.decode()
+
+
+def test_a_body_of_a_gigabyte_is_refused_without_being_read(served):
+    answer = answer_to(served, f"Content-Length: {1 << 30}", [])
     assert answer.startswith("HTTP/1.1 413")
     assert "larger than 8 MiB" in answer
 
-    def endless():
-        for _ in range(64):
-            yield b" " * MIB
 
-    refused(served.http.post("/v1/jobs", content=endless(), headers={"content-type": "application/json"}), 413, "8 MiB")
+def test_a_body_without_a_length_is_refused_once_it_is_too_large(served):
+    chunk = f"{MIB:x}\r\n".encode() + b" " * MIB + b"\r\n"
+    answer = answer_to(served, "Transfer-Encoding: chunked", [chunk] * 9)
+    assert answer.startswith("HTTP/1.1 413")
+    assert "larger than 8 MiB" in answer
 
 
 @pytest.mark.parametrize(
