@@ -18,6 +18,15 @@ FRAME = 120
 SCRUBBED = 40
 
 
+def unfold_notifications(window: Any) -> None:
+    """Unfold what napari tells the user, so that the picture shows the whole sentence."""
+    from qtpy.QtWidgets import QWidget
+
+    for widget in window.findChildren(QWidget):
+        if type(widget).__name__ == "NapariQtNotification" and widget.isVisible():
+            widget.expand_button.click()
+
+
 def main() -> None:
     """Do it, and print what was seen."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,6 +72,8 @@ def main() -> None:
         print(f"told: {session.error}")
         workspace.docks["Narrate"].light.refresh()
         mouse.settle(1200)
+        unfold_notifications(window)
+        mouse.settle(600)
         take_picture(window, options.out / "backend_killed.png")
 
         session.error = ""
