@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--recording", default="sample")
     parser.add_argument("--decoder", help="the sample's own by default")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     from napari_neurrator.gui import compat, mouse
     from napari_neurrator.gui.demo import take_picture
     from napari_neurrator.gui.launch import launch
