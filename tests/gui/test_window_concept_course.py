@@ -140,6 +140,13 @@ def test_click_and_keys_go_to_a_frame(shown):
     assert "these units" in strip.words_at(12)
 
 
+def test_strip_takes_no_room_while_no_concept_is_shown(room):
+    workspace = room()
+    assert workspace.strip is not None
+    mouse.settle(100)
+    assert not workspace.strip.isVisible()
+
+
 def test_strip_says_what_is_missing_and_can_be_shut(shown):
     workspace = shown()
     session, strip, concepts = workspace.session, workspace.strip, workspace.docks["Concepts"]

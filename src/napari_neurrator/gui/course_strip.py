@@ -30,6 +30,7 @@ class CourseStrip(parts.Listener):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(workspace.session, parent)
         self.workspace, self.viewer = workspace, workspace.viewer
+        self._wanted: bool | None = None
         self._curve: QPixmap | None = None
         self._curve_of: Any = None
         self.setFixedHeight(HEIGHT)
@@ -63,7 +64,8 @@ class CourseStrip(parts.Listener):
             and session.stimulus is not None
             and session.stimulus.n_frames > 1
         )
-        if wanted == self.isHidden():
+        if wanted != self._wanted:
+            self._wanted = wanted
             self.setVisible(wanted)
             # the canvas has another height now
             QTimer.singleShot(0, self.workspace.look)

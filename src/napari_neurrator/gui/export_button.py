@@ -4,7 +4,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QMenu, QProgressBar, QToolButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QProgressBar, QPushButton
 
 from . import parts
 from .exporting import KINDS
@@ -29,10 +29,8 @@ class ExportButton(parts.Listener):
         self.workspace = workspace
         workspace.when_closed(self.let_go)
         layout = parts.column(self, margin=0, spacing=2)
-        self.button = QToolButton()
-        self.button.setText("Export")
+        self.button = QPushButton("Export")
         self.button.setToolTip("Take home what was said: narrations, movie, figure, table of units, session")
-        self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         parts.named(self.button, "Export")
         self.menu = QMenu(self)
         self.menu.setToolTipsVisible(True)
