@@ -19,6 +19,8 @@ import torch
 from .bayes import EncodingModel
 
 _PENALTIES = 10.0 ** torch.arange(-4.0, 2.1, 0.75)
+# Eigenvalues that differ by less than this share, the smallest penalty added, count as equal: the error is half its square.
+_NEAR = 3e-4
 
 
 @dataclass(eq=False)
@@ -99,6 +101,16 @@ class LatentModel:
         scale = self.noise.rsqrt()
         return torch.cat([self.shared, self.loadings.T], dim=1) * scale[:, None], scale
 
+    @cached_property
+    def _sides(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Right sides of the regressions: of each stretch, beside those of what is kept without it, (stretch, latent, 2 · rank); of all, (latent, rank)."""
+        every, total = self.targets.sum(0), self.weights.sum()
+        return torch.cat([self.targets, (every - self.targets) / self._kept], dim=2), every / total
+
+    @property
+    def _kept(self) -> torch.Tensor:
+        return (self.weights.sum() - self.weights)[:, None, None].clamp(min=1)
+
     def regression(self, features: torch.Tensor) -> "Regression":
         """Fit the regression of a subset, from the positions of its features among all, int64."""
         n = len(self.loadings)
@@ -115,30 +127,61 @@ class LatentModel:
         scatter = seen @ turn.T + across @ across.T
         total = self.weights.sum()
         moments = seen_at @ self.moments @ seen_at.T
-        targets = seen_at @ self.targets
-        every, towards = moments.sum(0), targets.sum(0)
+        every = moments.sum(0)
         # Silent units tell nothing, and 0 is not to be divided by 0.
         penalties = _PENALTIES * ((every.trace() / total + scatter.trace()) / n).clamp(min=1e-9)
-        kept = (total - self.weights)[:, None, None].clamp(min=1)
         # All stretches at once; where there is one only, nothing can be left out. Last comes the whole.
-        grams = torch.cat([(every - moments) / kept, (every / total)[None]]) + scatter
+        grams = torch.cat([(every - moments) / self._kept, (every / total)[None]]) + scatter
         values, vectors = torch.linalg.eigh(grams)
         values.clamp_(min=0)
         left, turned = vectors[:-1], vectors[:-1].mT
-        towards_left = turned @ targets
-        solved = turned @ ((towards - targets) / kept)
+        sides, towards = self._sides
         within = turned @ (moments + self.weights[:, None, None] * scatter) @ left
-        shrunk = 1 / (values[:-1, :, None] + penalties)
-        weights = (solved[:, :, None] * shrunk[..., None]).flatten(2)
-        # Relative to the error of saying the mean: (penalty, coefficient).
-        squares = (within @ weights).mul_(weights).sum((0, 1)).view(len(penalties), -1)
-        errors = squares - 2 * shrunk.flatten(0, 1).T @ (solved * towards_left).flatten(0, 1)
-        best = errors.min(0)
+        towards_left, solved = ((turned @ seen_at) @ sides).chunk(2, dim=2)
+        best = left_out_errors(values[:-1], within, towards_left, solved, penalties).min(0)
         values, vectors = values[-1], vectors[-1]
-        weights = vectors @ ((vectors.T @ (towards / total)) / (values[:, None] + penalties[best.indices]))
+        weights = vectors @ (((vectors.T @ seen_at) @ towards) / (values[:, None] + penalties[best.indices]))
         if len(self.weights) > 1:
             weights[:, best.values >= 0] = 0
         return Regression(rows, scale, turn, weights, self.mean)
+
+
+def left_out_errors(
+    values: torch.Tensor,
+    within: torch.Tensor,
+    towards: torch.Tensor,
+    solved: torch.Tensor,
+    penalties: torch.Tensor,
+) -> torch.Tensor:
+    r"""Return the squared errors of ridge regressions on what they were not fitted on, less those of saying the mean, float64 (penalty, coefficient).
+
+    A stretch's weights are :math:`w_a = s_a g_a` with :math:`g_a = 1 / (\lambda_a + p)`, its error :math:`w^T M w - 2 w^T t`. Since
+    :math:`g_a g_b = (g_a - g_b) / (\lambda_b - \lambda_a)`, the square is a sum over :math:`a` of :math:`g_a` times what does not depend on the penalty, so
+    that products of matrices are needed once and not for every penalty. Where two eigenvalues are too close for that,
+    :math:`(g_a^2 + g_b^2) / 2` stands for the product, from which it differs by less than float32 can tell.
+
+    Parameters
+    ----------
+    values : torch.Tensor
+        :math:`\lambda`, eigenvalues of what each regression was fitted on: (stretch, latent).
+    within : torch.Tensor
+        :math:`M`, second moments of what was left out, in the eigenvectors' coordinates: (stretch, latent, latent).
+    towards, solved : torch.Tensor
+        :math:`t` and :math:`s`, right sides of what was left out and of what was fitted on, in these coordinates: (stretch, latent, coefficient).
+    penalties : torch.Tensor
+        Ascending and above 0, (penalty,).
+    """
+    values, penalties = values.double(), penalties.double()
+    gap = values[:, None, :] - values[:, :, None]
+    near = gap.abs() <= _NEAR * (torch.minimum(values[:, None, :], values[:, :, None]) + penalties[0])
+    within = within.double()
+    within = (within + within.mT) / 2
+    apart = torch.where(near, 0.0, within / torch.where(near, 1.0, gap))
+    solved = solved.double()
+    once = (apart @ solved).sub_(towards).mul_(solved).mul_(2)
+    twice = (torch.where(near, within, 0.0) @ solved).mul_(solved)
+    shrunk = 1 / (values.flatten() + penalties[:, None])
+    return shrunk @ once.flatten(0, 1) + shrunk.square() @ twice.flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
