@@ -1,9 +1,6 @@
 """An orthonormal basis of the patch grids of a session: few numbers a frame instead of hundreds of thousands."""
 
-import itertools
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -12,6 +9,7 @@ import torch
 
 from ..vision.grid_table import Grids
 from .kernels import add_up_codes
+from .parallel import in_parts
 from .rows import Rows
 
 # Frames that the components and the channels are found from: a film's neighbouring frames hold little more.
@@ -79,7 +77,7 @@ class GridBasis:
             projected = self._projected(coefficients[0]).view(self.shape[0], -1)
             if self._short_channels is None:
                 return torch.addmm(mean[0], projected, self.channels)[None]
-            return (projected.bfloat16() @ self._short_channels).float().add_(mean[0])[None]
+            return torch.add(mean, projected.bfloat16() @ self._short_channels)
         parts = [
             (coefficients @ codes.float().T).mul_(steps)
             for codes, steps in zip(self.codes.split(_COLUMNS), self.steps.split(_COLUMNS), strict=True)
@@ -89,18 +87,10 @@ class GridBasis:
 
     def _projected(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the core times the coefficients of one grid, (patches × channels,)."""
-        n, threads = len(self.codes), torch.get_num_threads()
+        n = len(self.codes)
         sums = np.empty(n, dtype=np.float32)
         tables = self.codes.numpy(), self.steps.numpy(), coefficients.detach().float().contiguous().numpy()
-        if threads == 1 or self.codes.numel() < _WORTH_THREADS:
-            add_up_codes(*tables, 0, n, sums)
-        else:
-            edges = [n * part // threads for part in range(threads + 1)]
-            own, *others = itertools.pairwise(edges)
-            waiting = [_threads(threads).submit(add_up_codes, *tables, *part, sums) for part in others]
-            add_up_codes(*tables, *own, sums)
-            for one in waiting:
-                one.result()
+        in_parts(lambda first, last: add_up_codes(*tables, first, last, sums), n, self.codes.numel() >= _WORTH_THREADS)
         return torch.from_numpy(sums)
 
     @classmethod
@@ -166,16 +156,6 @@ def kept_core(tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Ten
     if "grid_codes" in tensors:
         return tensors["grid_codes"], tensors["grid_steps"].float()
     return in_steps(tensors["grid_core"])
-
-
-@cache
-def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, thread_name_prefix="basis")
-
-
-if hasattr(os, "register_at_fork"):
-    # Threads do not live on in a process that is forked off.
-    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 @cache

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from .kernels import add_rows, add_sums
+from .parallel import in_parts
 
 # Moments that the noise correlations are estimated from: at least, and as many as numbers of all units' features.
 _NOISE_MOMENTS, _NOISE_NUMBERS = 2048, 2**24
@@ -31,6 +32,8 @@ _NOISE_MOMENTS, _NOISE_NUMBERS = 2048, 2**24
 _CHUNK, _FEATURES = 1024, 1024
 # Features of a subset that are gathered at a time for many moments; up to so many are few.
 _ROWS, _FEW = 512, 4
+# Products of means and weights from which on several threads sum them sooner than one.
+_WORTH_THREADS = 2**20
 
 
 def block_features(counts: torch.Tensor) -> torch.Tensor:
@@ -50,7 +53,7 @@ class EncodingModel:
     grand_mean : torch.Tensor
         (feature,).
     loadings : torch.Tensor
-        :math:`L`: (feature, rank).
+        :math:`L`, without factors that were dropped: (feature, rank).
     noise : torch.Tensor
         :math:`d`, the uncertainty of the means included: (feature,).
     shown : torch.Tensor
@@ -126,7 +129,7 @@ class EncodingModel:
             ]
         )
         noise = torch.maximum(variance - loadings.square().sum(1), 0.05 * variance) + uncertainty
-        return cls(means, grand, loadings, noise, shown)
+        return cls(means, grand, loadings[:, loadings.any(0)], noise, shown)
 
 
 def _shrink_by_picture(
@@ -247,8 +250,13 @@ class SubsetPosterior(nn.Module):
     def _sums(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         energy = torch.zeros(self.means.shape[1])
         shared = torch.zeros(self.loadings.shape[1], self.means.shape[1])
-        tables = (self.means, features, self.weighted, self.precision, shared, energy)
-        add_sums(*(table.numpy() for table in tables))
+        tables = [table.numpy() for table in (self.means, features, self.weighted, self.precision)]
+        n_states = len(energy)
+
+        def add(first: int, last: int) -> None:
+            add_sums(*tables, first, last, shared.numpy(), energy.numpy())
+
+        in_parts(add, n_states, len(features) * n_states * (len(shared) + 1) >= _WORTH_THREADS)
         return energy, shared
 
     def of(self, features: torch.Tensor) -> "SubsetLikelihood":
@@ -329,8 +337,10 @@ class SubsetLikelihood:
         filtered = (x - (x @ self.across) @ self.loadings.T) * self.precision
         scores = (-0.5 * self.energy).repeat(len(x), 1)
         if len(x) <= _FEW:
-            for weights, sums in zip(filtered, scores, strict=True):
-                add_rows(self.means.numpy(), self.features.numpy(), weights.numpy(), sums.numpy())
+            means, features, n_states = self.means.numpy(), self.features.numpy(), scores.shape[1]
+            worth = len(features) * n_states >= _WORTH_THREADS
+            for weights, sums in zip(filtered.numpy(), scores.numpy(), strict=True):
+                in_parts(lambda first, last, w=weights, s=sums: add_rows(means, features, w, first, last, s), n_states, worth)
             return scores
         for start in range(0, len(self.features), _ROWS):
             part = slice(start, start + _ROWS)

@@ -137,14 +137,15 @@ class SubsetDecoder(ABC):
         if not unit_ids:
             raise NeurratorError("No units are selected: choose at least one.")
         place = self._places()
-        unknown = [unit for unit in unit_ids if unit not in place]
-        if unknown:
+        try:
+            return [place[unit] for unit in unit_ids]
+        except KeyError:
+            unknown = [unit for unit in unit_ids if unit not in place]
             some = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
             raise NeurratorError(
                 f"{len(unknown)} of the {len(unit_ids)} units ({some}) are not among the {len(self.unit_ids)} that this decoder was fitted on: "
                 "choose other units or fit a decoder on this recording."
-            )
-        return [place[unit] for unit in unit_ids]
+            ) from None
 
     def _places(self) -> dict[int | str, int]:
         known = getattr(self, "_place", None)

@@ -10,6 +10,8 @@ def add_sums(
     features: np.ndarray,
     weighted: np.ndarray,
     precision: np.ndarray,
+    first: int,
+    last: int,
     shared: np.ndarray,
     energy: np.ndarray,
 ) -> None:
@@ -25,12 +27,14 @@ def add_sums(
         float32 (feature, rank).
     precision : numpy.ndarray
         float32 (feature,).
+    first, last : int
+        States that are asked.
     shared : numpy.ndarray
         float32 (rank, state), changed in place.
     energy : numpy.ndarray
         float32 (state,), changed in place.
     """
-    n_states, rank, n = means.shape[1], weighted.shape[1], len(features)
+    rank, n = weighted.shape[1], len(features)
     # Four rows at a time: the sums are then read and written a quarter as often, which is what takes the time.
     for place in range(0, n - 3, 4):
         f0, f1, f2, f3 = features[place], features[place + 1], features[place + 2], features[place + 3]
@@ -38,30 +42,42 @@ def add_sums(
         for k in range(rank):
             w0, w1, w2, w3 = weighted[f0, k], weighted[f1, k], weighted[f2, k], weighted[f3, k]
             sums = shared[k]
-            for s in range(n_states):
+            for s in range(first, last):
                 sums[s] += w0 * r0[s] + w1 * r1[s] + w2 * r2[s] + w3 * r3[s]
         w0, w1, w2, w3 = precision[f0], precision[f1], precision[f2], precision[f3]
-        for s in range(n_states):
+        for s in range(first, last):
             energy[s] += w0 * r0[s] * r0[s] + w1 * r1[s] * r1[s] + w2 * r2[s] * r2[s] + w3 * r3[s] * r3[s]
     for feature in features[n - n % 4 :]:
         row = means[feature]
         for k in range(rank):
             weight = weighted[feature, k]
             sums = shared[k]
-            for s in range(n_states):
+            for s in range(first, last):
                 sums[s] += weight * row[s]
         weight = precision[feature]
-        for s in range(n_states):
+        for s in range(first, last):
             energy[s] += weight * row[s] * row[s]
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def add_rows(means: np.ndarray, features: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
-    """Add ``weights[i] · means[features[i]]`` to `sums`, (state,); `means` is float32 (feature, state)."""
-    for place in range(len(features)):
-        row = means[features[place]]
-        weight = weights[place]
-        for s in range(len(sums)):
+def add_rows(
+    means: np.ndarray, features: np.ndarray, weights: np.ndarray, first: int, last: int, sums: np.ndarray
+) -> None:
+    """Add ``weights[i] · means[features[i]]`` to `sums`, (state,), for the states from `first` up to `last`; `means` is float32 (feature, state)."""
+    n = len(features)
+    for place in range(0, n - 3, 4):
+        r0, r1, r2, r3 = (
+            means[features[place]],
+            means[features[place + 1]],
+            means[features[place + 2]],
+            means[features[place + 3]],
+        )
+        w0, w1, w2, w3 = weights[place], weights[place + 1], weights[place + 2], weights[place + 3]
+        for s in range(first, last):
+            sums[s] += w0 * r0[s] + w1 * r1[s] + w2 * r2[s] + w3 * r3[s]
+    for place in range(n - n % 4, n):
+        row, weight = means[features[place]], weights[place]
+        for s in range(first, last):
             sums[s] += weight * row[s]
 
 

@@ -17,10 +17,13 @@ from functools import cached_property
 import torch
 
 from .bayes import EncodingModel
+from .parallel import in_parts
 
 _PENALTIES = 10.0 ** torch.arange(-4.0, 2.1, 0.75)
 # Eigenvalues that differ by less than this share, the smallest penalty added, count as equal: the error is half its square.
 _NEAR = 3e-4
+# Latents from which on several threads find eigenvalues sooner than one.
+_WORTH_THREADS = 24
 
 
 @dataclass(eq=False)
@@ -132,7 +135,8 @@ class LatentModel:
         penalties = _PENALTIES * ((every.trace() / total + scatter.trace()) / n).clamp(min=1e-9)
         # All stretches at once; where there is one only, nothing can be left out. Last comes the whole.
         grams = torch.cat([(every - moments) / self._kept, (every / total)[None]]) + scatter
-        values, vectors = torch.linalg.eigh(grams)
+        parts = in_parts(lambda first, last: torch.linalg.eigh(grams[first:last]), len(grams), n >= _WORTH_THREADS)
+        values, vectors = (torch.cat(part) for part in zip(*parts, strict=True))
         values.clamp_(min=0)
         left, turned = vectors[:-1], vectors[:-1].mT
         sides, towards = self._sides
