@@ -14,15 +14,17 @@ regression needs of the frames is their second moments, so its cost does not gro
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from .bayes import EncodingModel
+from .kernels import add_errors, divided
 from .parallel import in_parts
 
 _PENALTIES = 10.0 ** torch.arange(-4.0, 2.1, 0.75)
 # Eigenvalues that differ by less than this share, the smallest penalty added, count as equal: the error is half its square.
 _NEAR = 3e-4
-# Latents from which on several threads find eigenvalues sooner than one.
+# Latents from which on several threads solve the regressions sooner than one.
 _WORTH_THREADS = 24
 
 
@@ -133,36 +135,39 @@ class LatentModel:
         every = moments.sum(0)
         # Silent units tell nothing, and 0 is not to be divided by 0.
         penalties = _PENALTIES * ((every.trace() / total + scatter.trace()) / n).clamp(min=1e-9)
-        # All stretches at once; where there is one only, nothing can be left out. Last comes the whole.
+        # Where there is one stretch only, nothing can be left out. Last comes the whole.
         grams = torch.cat([(every - moments) / self._kept, (every / total)[None]]) + scatter
-        parts = in_parts(lambda first, last: torch.linalg.eigh(grams[first:last]), len(grams), n >= _WORTH_THREADS)
-        values, vectors = (torch.cat(part) for part in zip(*parts, strict=True))
-        values.clamp_(min=0)
-        left, turned = vectors[:-1], vectors[:-1].mT
         sides, towards = self._sides
-        within = turned @ (moments + self.weights[:, None, None] * scatter) @ left
-        towards_left, solved = ((turned @ seen_at) @ sides).chunk(2, dim=2)
-        best = left_out_errors(values[:-1], within, towards_left, solved, penalties).min(0)
-        values, vectors = values[-1], vectors[-1]
-        weights = vectors @ (((vectors.T @ seen_at) @ towards) / (values[:, None] + penalties[best.indices]))
+        moments = moments + self.weights[:, None, None] * scatter
+
+        def solve(first: int, last: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+            values, vectors = torch.linalg.eigh(grams[first:last])
+            values.clamp_(min=0)
+            some = slice(first, min(last, len(moments)))
+            turned = vectors[: some.stop - first].mT
+            within = turned @ moments[some] @ turned.mT
+            errors = left_out_errors(values[: len(turned)], within, (turned @ seen_at) @ sides[some], penalties)
+            return values[-1], vectors[-1], errors
+
+        parts = in_parts(solve, len(grams), n >= _WORTH_THREADS)
+        values, vectors, _ = parts[-1]
+        errors = np.sum([part[2] for part in parts], axis=0)
+        best = torch.from_numpy(errors.argmin(0))
+        weights = vectors @ (((vectors.T @ seen_at) @ towards) / (values[:, None] + penalties[best]))
         if len(self.weights) > 1:
-            weights[:, best.values >= 0] = 0
+            weights[:, torch.from_numpy(errors.min(0) >= 0)] = 0
         return Regression(rows, scale, turn, weights, self.mean)
 
 
 def left_out_errors(
-    values: torch.Tensor,
-    within: torch.Tensor,
-    towards: torch.Tensor,
-    solved: torch.Tensor,
-    penalties: torch.Tensor,
-) -> torch.Tensor:
+    values: torch.Tensor, within: torch.Tensor, sides: torch.Tensor, penalties: torch.Tensor
+) -> np.ndarray:
     r"""Return the squared errors of ridge regressions on what they were not fitted on, less those of saying the mean, float64 (penalty, coefficient).
 
     A stretch's weights are :math:`w_a = s_a g_a` with :math:`g_a = 1 / (\lambda_a + p)`, its error :math:`w^T M w - 2 w^T t`. Since
     :math:`g_a g_b = (g_a - g_b) / (\lambda_b - \lambda_a)`, the square is a sum over :math:`a` of :math:`g_a` times what does not depend on the penalty, so
-    that products of matrices are needed once and not for every penalty. Where two eigenvalues are too close for that,
-    :math:`(g_a^2 + g_b^2) / 2` stands for the product, from which it differs by less than float32 can tell.
+    that a product of matrices is needed once and not for every penalty; in double precision, because differences may be small. Where two eigenvalues
+    are too close for that, :math:`(g_a^2 + g_b^2) / 2` stands for the product, from which it differs by less than float32 can tell.
 
     Parameters
     ----------
@@ -170,22 +175,20 @@ def left_out_errors(
         :math:`\lambda`, eigenvalues of what each regression was fitted on: (stretch, latent).
     within : torch.Tensor
         :math:`M`, second moments of what was left out, in the eigenvectors' coordinates: (stretch, latent, latent).
-    towards, solved : torch.Tensor
-        :math:`t` and :math:`s`, right sides of what was left out and of what was fitted on, in these coordinates: (stretch, latent, coefficient).
+    sides : torch.Tensor
+        In these coordinates, :math:`t` and beside it :math:`s`, right sides of what was left out and of what was fitted on: (stretch, latent, 2 · coefficient).
     penalties : torch.Tensor
         Ascending and above 0, (penalty,).
     """
-    values, penalties = values.double(), penalties.double()
-    gap = values[:, None, :] - values[:, :, None]
-    near = gap.abs() <= _NEAR * (torch.minimum(values[:, None, :], values[:, :, None]) + penalties[0])
-    within = within.double()
-    within = (within + within.mT) / 2
-    apart = torch.where(near, 0.0, within / torch.where(near, 1.0, gap))
-    solved = solved.double()
-    once = (apart @ solved).sub_(towards).mul_(solved).mul_(2)
-    twice = (torch.where(near, within, 0.0) @ solved).mul_(solved)
-    shrunk = 1 / (values.flatten() + penalties[:, None])
-    return shrunk @ once.flatten(0, 1) + shrunk.square() @ twice.flatten(0, 1)
+    n_coefficients = sides.shape[2] // 2
+    apart, close = np.empty(within.shape), np.empty(within.shape, dtype=np.float32)
+    divided(values.numpy(), within.numpy(), float(penalties[0]), _NEAR, apart, close)
+    solved = sides[:, :, n_coefficients:]
+    errors = np.zeros((len(penalties), n_coefficients))
+    once, twice = torch.from_numpy(apart) @ solved.double(), torch.from_numpy(close) @ solved
+    tables = values, penalties, sides, once, twice
+    add_errors(*(table.contiguous().numpy() for table in tables), errors)
+    return errors
 
 
 @dataclass(frozen=True, eq=False)
