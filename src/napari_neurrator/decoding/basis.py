@@ -9,6 +9,7 @@ import torch
 
 from ..vision.grid_table import Grids
 from .kernels import add_up_codes
+from .memory import empty
 from .parallel import in_parts
 from .rows import Rows
 
@@ -74,10 +75,13 @@ class GridBasis:
         """Return the grids of coefficients (batch, rank): float32 (batch, patches, width)."""
         mean = self.mean.view(1, *self.shape)
         if len(coefficients) == 1:
-            projected = self._projected(coefficients[0]).view(self.shape[0], -1)
+            projected, result = self._projected(coefficients[0]).view(self.shape[0], -1), empty(*mean.shape)
             if self._short_channels is None:
-                return torch.addmm(mean[0], projected, self.channels)[None]
-            return torch.add(mean, projected.bfloat16() @ self._short_channels)
+                torch.addmm(mean[0], projected, self.channels, out=result[0])
+                return result
+            product = empty(*self.shape, dtype=torch.bfloat16)
+            torch.mm(projected.bfloat16(), self._short_channels, out=product)
+            return torch.add(mean, product, out=result)
         parts = [
             (coefficients @ codes.float().T).mul_(steps)
             for codes, steps in zip(self.codes.split(_COLUMNS), self.steps.split(_COLUMNS), strict=True)
@@ -88,10 +92,11 @@ class GridBasis:
     def _projected(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the core times the coefficients of one grid, (patches × channels,)."""
         n = len(self.codes)
-        sums = np.empty(n, dtype=np.float32)
+        result = empty(n)
         tables = self.codes.numpy(), self.steps.numpy(), coefficients.detach().float().contiguous().numpy()
+        sums = result.numpy()
         in_parts(lambda first, last: add_up_codes(*tables, first, last, sums), n, self.codes.numel() >= _WORTH_THREADS)
-        return torch.from_numpy(sums)
+        return result
 
     @classmethod
     def fit(cls, grids: Grids | Rows, rank: int = 256) -> "GridBasis":

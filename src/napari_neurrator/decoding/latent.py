@@ -19,6 +19,7 @@ import torch
 
 from .bayes import EncodingModel
 from .kernels import add_errors, divided
+from .memory import empty
 from .parallel import in_parts
 
 _PENALTIES = 10.0 ** torch.arange(-4.0, 2.1, 0.75)
@@ -120,7 +121,8 @@ class LatentModel:
         """Fit the regression of a subset, from the positions of its features among all, int64."""
         n = len(self.loadings)
         every_row, every_scale = self._rows
-        rows, scale = every_row[features], every_scale[features]
+        rows, scale = empty(len(features), every_row.shape[1]), every_scale[features]
+        torch.index_select(every_row, 0, features, out=rows)
         if not n:
             return Regression(rows, scale, rows.new_zeros(0, rows.shape[1]), torch.zeros(0, len(self.mean)), self.mean)
         # All that the units add is one small matrix: everything below is of the size of the latents.
@@ -146,7 +148,8 @@ class LatentModel:
             some = slice(first, min(last, len(moments)))
             turned = vectors[: some.stop - first].mT
             within = turned @ moments[some] @ turned.mT
-            errors = left_out_errors(values[: len(turned)], within, (turned @ seen_at) @ sides[some], penalties)
+            turned_sides = torch.bmm(turned @ seen_at, sides[some], out=empty(len(turned), *sides.shape[1:]))
+            errors = left_out_errors(values[: len(turned)], within, turned_sides, penalties)
             return values[-1], vectors[-1], errors
 
         parts = in_parts(solve, len(grams), n >= _WORTH_THREADS)
@@ -180,14 +183,15 @@ def left_out_errors(
     penalties : torch.Tensor
         Ascending and above 0, (penalty,).
     """
-    n_coefficients = sides.shape[2] // 2
-    apart, close = np.empty(within.shape), np.empty(within.shape, dtype=np.float32)
-    divided(values.numpy(), within.numpy(), float(penalties[0]), _NEAR, apart, close)
-    solved = sides[:, :, n_coefficients:]
+    n, size, n_coefficients = *values.shape, sides.shape[2] // 2
+    apart, close = empty(n, size, size, dtype=torch.float64), empty(n, size, size)
+    divided(values.numpy(), within.numpy(), float(penalties[0]), _NEAR, apart.numpy(), close.numpy())
+    solved, exact = sides[:, :, n_coefficients:], empty(n, size, n_coefficients, dtype=torch.float64)
+    once, twice = empty(*exact.shape, dtype=torch.float64), empty(n, size, n_coefficients)
+    torch.bmm(apart, exact.copy_(solved), out=once)
+    torch.bmm(close, solved, out=twice)
     errors = np.zeros((len(penalties), n_coefficients))
-    once, twice = torch.from_numpy(apart) @ solved.double(), torch.from_numpy(close) @ solved
-    tables = values, penalties, sides, once, twice
-    add_errors(*(table.contiguous().numpy() for table in tables), errors)
+    add_errors(*(table.numpy() for table in (values, penalties, sides, once, twice)), errors)
     return errors
 
 
