@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..vision.grid_table import Grids
-from .kernels import add_up_codes
+from .kernels import add_up_codes, whole_weights
 from .memory import empty
 from .parallel import in_parts
 from .rows import Rows
@@ -93,10 +93,11 @@ class GridBasis:
         """Return the core times the coefficients of one grid, (patches × channels,)."""
         n = len(self.codes)
         result = empty(n)
-        tables = self.codes.numpy(), self.steps.numpy(), coefficients.detach().float().contiguous().numpy()
+        weights, unit = whole_weights(coefficients.detach().numpy())
+        tables = self.codes.numpy(), self.steps.numpy(), weights
         sums = result.numpy()
         in_parts(lambda first, last: add_up_codes(*tables, first, last, sums), n, self.codes.numel() >= _WORTH_THREADS)
-        return result
+        return result.mul_(unit)
 
     @classmethod
     def fit(cls, grids: Grids | Rows, rank: int = 256) -> "GridBasis":

@@ -270,12 +270,12 @@ class SubsetPosterior(nn.Module):
             lacking[features] = False
             missing = self._sums(lacking.nonzero()[:, 0])
             energy, shared = (every - some for every, some in zip(self._all, missing, strict=True))
-        weighted = self.weighted[features]
-        inner = torch.eye(weighted.shape[1]) + self.loadings[features].T @ weighted
-        inverse = torch.linalg.inv(inner)
+        weighted, loadings = self.weighted[features], self.loadings[features]
+        inner = torch.eye(weighted.shape[1]) + loadings.T @ weighted
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(inner))
         energy = energy - (shared * (inverse @ shared)).sum(0)
         return SubsetLikelihood(
-            self.means, features, self.precision[features], weighted @ inverse, self.loadings[features], energy
+            self.means, features, self.precision[features], weighted @ inverse, loadings, energy
         )
 
     def forward(self, x: torch.Tensor, features: torch.Tensor, n_units: int) -> torch.Tensor:
@@ -337,6 +337,12 @@ class SubsetLikelihood:
         filtered = (x - (x @ self.across) @ self.loadings.T) * self.precision
         scores = (-0.5 * self.energy).repeat(len(x), 1)
         if len(x) <= _FEW:
+            if 2 * len(self.features) > len(self.means):
+                # Most rows, in whatever order, are sooner read all and as they lie.
+                every = filtered.new_zeros(len(x), len(self.means)).index_copy_(1, self.features, filtered)
+                for weights, sums in zip(every, scores, strict=True):
+                    sums.addmv_(self.means.T, weights)
+                return scores
             means, features, n_states = self.means.numpy(), self.features.numpy(), scores.shape[1]
             worth = len(features) * n_states >= _WORTH_THREADS
             for weights, sums in zip(filtered.numpy(), scores.numpy(), strict=True):

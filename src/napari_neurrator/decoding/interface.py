@@ -138,7 +138,7 @@ class SubsetDecoder(ABC):
             raise NeurratorError("No units are selected: choose at least one.")
         place = self._places()
         try:
-            return [place[unit] for unit in unit_ids]
+            return list(map(place.__getitem__, unit_ids))
         except KeyError:
             unknown = [unit for unit in unit_ids if unit not in place]
             some = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")

@@ -109,17 +109,26 @@ def add_up_codes(
     steps : numpy.ndarray
         float32 (row,).
     weights : numpy.ndarray
-        float32 (component,).
+        int16 (component,): whole numbers, because the processor multiplies and adds twice as many of them at once.
+        No sum of 127 times their magnitudes may exceed 2³¹ - 1.
     first, last : int
         Rows that are asked.
     sums : numpy.ndarray
         float32 (row,), changed in place.
     """
     for row in range(first, last):
-        total = np.float32(0)
+        total = np.int32(0)
         for k in range(codes.shape[1]):
-            total += np.float32(codes[row, k]) * weights[k]
-        sums[row] = steps[row] * total
+            total = np.int32(total + np.int32(np.int32(codes[row, k]) * np.int32(weights[k])))
+        sums[row] = steps[row] * np.float32(total)
+
+
+def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Round weights to int16 as `add_up_codes` wants them; return them and the length of a step."""
+    exact = weights.astype(np.float64)
+    # Codes are 127 at most; half a step of rounding for each weight.
+    unit = max(np.abs(exact).max(initial=0) / (2**15 - 1), np.abs(exact).sum() * 127 / (2**31 - 1 - 64 * len(exact)), 1e-30)
+    return np.rint(exact / unit).astype(np.int16), float(unit)
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)

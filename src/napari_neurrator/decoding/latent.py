@@ -127,8 +127,7 @@ class LatentModel:
             return Regression(rows, scale, rows.new_zeros(0, rows.shape[1]), torch.zeros(0, len(self.mean)), self.mean)
         # All that the units add is one small matrix: everything below is of the size of the latents.
         inner = rows.T @ rows
-        factor = torch.linalg.cholesky(torch.eye(len(inner)) + inner)
-        turn = torch.eye(len(inner))[-n:] - torch.cholesky_solve(inner[:, -n:].contiguous(), factor).T
+        turn = torch.cholesky_inverse(torch.linalg.cholesky(torch.eye(len(inner)) + inner))[-n:]
         seen = turn @ inner
         seen_at, across = seen[:, -n:], seen[:, :-n]
         scatter = seen @ turn.T + across @ across.T
@@ -154,7 +153,7 @@ class LatentModel:
 
         parts = in_parts(solve, len(grams), n >= _WORTH_THREADS)
         values, vectors, _ = parts[-1]
-        errors = np.sum([part[2] for part in parts], axis=0)
+        errors = sum((part[2] for part in parts[1:]), parts[0][2])
         best = torch.from_numpy(errors.argmin(0))
         weights = vectors @ (((vectors.T @ seen_at) @ towards) / (values[:, None] + penalties[best]))
         if len(self.weights) > 1:
