@@ -75,13 +75,7 @@ class GridBasis:
         """Return the grids of coefficients (batch, rank): float32 (batch, patches, width)."""
         mean = self.mean.view(1, *self.shape)
         if len(coefficients) == 1:
-            projected, result = self._projected(coefficients[0]).view(self.shape[0], -1), empty(*mean.shape)
-            if self._short_channels is None:
-                torch.addmm(mean[0], projected, self.channels, out=result[0])
-                return result
-            product = empty(*self.shape, dtype=torch.bfloat16)
-            torch.mm(projected.bfloat16(), self._short_channels, out=product)
-            return torch.add(mean, product, out=result)
+            return self._grid(coefficients[0])[None]
         parts = [
             (coefficients @ codes.float().T).mul_(steps)
             for codes, steps in zip(self.codes.split(_COLUMNS), self.steps.split(_COLUMNS), strict=True)
@@ -89,15 +83,24 @@ class GridBasis:
         projected = torch.cat(parts, dim=1).view(len(coefficients) * self.shape[0], -1)
         return (projected @ self.channels).view(-1, *self.shape).add_(mean)
 
-    def _projected(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """Return the core times the coefficients of one grid, (patches × channels,)."""
-        n = len(self.codes)
-        result = empty(n)
+    def _grid(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return the grid of one moment's coefficients, (patches, width)."""
         weights, unit = whole_weights(coefficients.detach().numpy())
-        tables = self.codes.numpy(), self.steps.numpy(), weights
-        sums = result.numpy()
-        in_parts(lambda first, last: add_up_codes(*tables, first, last, sums), n, self.codes.numel() >= _WORTH_THREADS)
-        return result.mul_(unit)
+        codes, steps, n_channels = self.codes.numpy(), self.steps.numpy(), len(self.channels)
+        mean, short = self.mean.view(self.shape), self._short_channels
+        sums, result = empty(self.shape[0], n_channels), empty(*self.shape)
+        product = empty(*self.shape, dtype=torch.bfloat16) if short is not None else None
+
+        def decode(first: int, last: int) -> None:
+            add_up_codes(codes, steps, weights, unit, first * n_channels, last * n_channels, sums.view(-1).numpy())
+            if short is None or product is None:
+                torch.addmm(mean[first:last], sums[first:last], self.channels, out=result[first:last])
+            else:
+                torch.mm(sums[first:last].bfloat16(), short, out=product[first:last])
+                torch.add(mean[first:last], product[first:last], out=result[first:last])
+
+        in_parts(decode, self.shape[0], self.codes.numel() >= _WORTH_THREADS)
+        return result
 
     @classmethod
     def fit(cls, grids: Grids | Rows, rank: int = 256) -> "GridBasis":

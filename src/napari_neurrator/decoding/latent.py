@@ -20,13 +20,10 @@ import torch
 from .bayes import EncodingModel
 from .kernels import add_errors, divided
 from .memory import empty
-from .parallel import in_parts
 
 _PENALTIES = 10.0 ** torch.arange(-4.0, 2.1, 0.75)
 # Eigenvalues that differ by less than this share, the smallest penalty added, count as equal: the error is half its square.
 _NEAR = 3e-4
-# Latents from which on several threads solve the regressions sooner than one.
-_WORTH_THREADS = 24
 
 
 @dataclass(eq=False)
@@ -141,23 +138,17 @@ class LatentModel:
         sides, towards = self._sides
         moments = moments + self.weights[:, None, None] * scatter
 
-        def solve(first: int, last: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-            values, vectors = torch.linalg.eigh(grams[first:last])
-            values.clamp_(min=0)
-            some = slice(first, min(last, len(moments)))
-            turned = vectors[: some.stop - first].mT
-            within = turned @ moments[some] @ turned.mT
-            turned_sides = torch.bmm(turned @ seen_at, sides[some], out=empty(len(turned), *sides.shape[1:]))
-            errors = left_out_errors(values[: len(turned)], within, turned_sides, penalties)
-            return values[-1], vectors[-1], errors
-
-        parts = in_parts(solve, len(grams), n >= _WORTH_THREADS)
-        values, vectors, _ = parts[-1]
-        errors = sum((part[2] for part in parts[1:]), parts[0][2])
+        values, vectors = torch.linalg.eigh(grams)
+        values.clamp_(min=0)
+        turned = vectors[:-1].mT
+        within = turned @ moments @ turned.mT
+        turned_sides = torch.bmm(turned @ seen_at, sides, out=empty(*sides.shape))
+        errors = left_out_errors(values[:-1], within, turned_sides, penalties)
+        values, vectors = values[-1], vectors[-1]
         best = torch.from_numpy(errors.argmin(0))
         weights = vectors @ (((vectors.T @ seen_at) @ towards) / (values[:, None] + penalties[best]))
         if len(self.weights) > 1:
-            weights[:, torch.from_numpy(errors.min(0) >= 0)] = 0
+            weights.mul_(torch.from_numpy(errors.min(0) < 0))
         return Regression(rows, scale, turn, weights, self.mean)
 
 

@@ -6,6 +6,7 @@ posterior wins; where frames are held out, the regression does. The weights are 
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
 from .latent import LatentModel, Regression
 from .mixing import Mixing, MixingFit, sizes_up_to
+from .parallel import at_once
 from .rows import Rows
 from .states import by_picture, even_out, merge_alike
 
@@ -153,8 +155,11 @@ class SubsetBayes(SubsetDecoder):
         if positions not in self._known:
             features = positions_of_features(np.array(positions), self.blocks, len(self.unit_ids))
             weights = self.mixing.at(len(positions))
-            regression = self.latent.regression(features) if weights[1] > 0 else None
-            self._known[positions] = _Subset(features, self.posterior.of(features), regression, weights)
+            works = [partial(self.posterior.of, features)]
+            if weights[1] > 0:
+                works.append(partial(self.latent.regression, features))
+            likelihood, *regression = at_once(*works)
+            self._known[positions] = _Subset(features, likelihood, regression[0] if regression else None, weights)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(positions)
