@@ -203,8 +203,7 @@ class _Votes:
         along = basis.core.float().T @ (target.weights @ basis.channels.T).flatten()
         states, mean = basis.coefficients @ along, float(decoder._mean @ along)
         means = like.means[like.features]
-        seen = (x - like.loadings @ (x @ like.across)) * like.precision
-        expected = (means - like.loadings @ (like.across.T @ means)) * like.precision[:, None]
+        seen, expected = like.filtered(x[None])[0], like.filtered(means.T).T
         votes = (means * (seen[:, None] - 0.5 * expected)).view(decoder.blocks, n_units, -1).sum(0)
         temperature = decoder.posterior.temperature(n_units, like.energy.mean())
         known, regressed = subset.weights

@@ -88,16 +88,16 @@ class GridBasis:
         weights, unit = whole_weights(coefficients.detach().numpy())
         codes, steps, n_channels = self.codes.numpy(), self.steps.numpy(), len(self.channels)
         mean, short = self.mean.view(self.shape), self._short_channels
-        sums, result = empty(self.shape[0], n_channels), empty(*self.shape)
-        product = empty(*self.shape, dtype=torch.bfloat16) if short is not None else None
+        result = empty(*self.shape)
 
         def decode(first: int, last: int) -> None:
-            add_up_codes(codes, steps, weights, unit, first * n_channels, last * n_channels, sums.view(-1).numpy())
-            if short is None or product is None:
-                torch.addmm(mean[first:last], sums[first:last], self.channels, out=result[first:last])
+            part, sums = slice(first, last), empty(last - first, n_channels)
+            add_up_codes(codes, steps, weights, unit, first * n_channels, sums.view(-1).numpy())
+            if short is None:
+                torch.addmm(mean[part], sums, self.channels, out=result[part])
             else:
-                torch.mm(sums[first:last].bfloat16(), short, out=product[first:last])
-                torch.add(mean[first:last], product[first:last], out=result[first:last])
+                product = torch.mm(sums.bfloat16(), short, out=empty(*result[part].shape, dtype=torch.bfloat16))
+                torch.add(mean[part], product, out=result[part])
 
         in_parts(decode, self.shape[0], self.codes.numel() >= _WORTH_THREADS)
         return result

@@ -270,13 +270,11 @@ class SubsetPosterior(nn.Module):
             lacking[features] = False
             missing = self._sums(lacking.nonzero()[:, 0])
             energy, shared = (every - some for every, some in zip(self._all, missing, strict=True))
-        weighted, loadings = self.weighted[features], self.loadings[features]
-        inner = torch.eye(weighted.shape[1]) + loadings.T @ weighted
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(inner))
+        scale = self.precision[features].sqrt_()
+        loadings = self.loadings[features].mul_(scale[:, None])
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.eye(loadings.shape[1]) + loadings.T @ loadings))
         energy = energy - (shared * (inverse @ shared)).sum(0)
-        return SubsetLikelihood(
-            self.means, features, self.precision[features], weighted @ inverse, loadings, energy
-        )
+        return SubsetLikelihood(self.means, features, scale, loadings, inverse, energy)
 
     def forward(self, x: torch.Tensor, features: torch.Tensor, n_units: int) -> torch.Tensor:
         """Return log p(state | x), normalised: (batch, state).
@@ -315,26 +313,31 @@ class SubsetLikelihood:
         :math:`\mu` of all units, (feature, state).
     features : torch.Tensor
         The subset's rows of it, int64 (feature of the subset,).
-    precision : torch.Tensor
-        :math:`d^{-1}`, (feature of the subset,).
-    across : torch.Tensor
-        :math:`D^{-1} L (I + L^T D^{-1} L)^{-1}`, (feature of the subset, rank).
-    loadings : torch.Tensor
-        :math:`L`, (feature of the subset, rank).
+    scale : torch.Tensor
+        :math:`d^{-1/2}`, (feature of the subset,).
+    scaled : torch.Tensor
+        :math:`D^{-1/2} L`, (feature of the subset, rank).
+    inverse : torch.Tensor
+        :math:`(I + L^T D^{-1} L)^{-1}`, (rank, rank).
     energy : torch.Tensor
         :math:`\mu_s^T \Sigma^{-1} \mu_s`, (state,).
     """
 
     means: torch.Tensor
     features: torch.Tensor
-    precision: torch.Tensor
-    across: torch.Tensor
-    loadings: torch.Tensor
+    scale: torch.Tensor
+    scaled: torch.Tensor
+    inverse: torch.Tensor
     energy: torch.Tensor
+
+    def filtered(self, x: torch.Tensor) -> torch.Tensor:
+        """Return :math:`\Sigma^{-1} x` of features less the grand mean, (batch, feature)."""
+        x = x * self.scale
+        return (x - (x @ self.scaled @ self.inverse) @ self.scaled.T).mul_(self.scale)
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
         """Return the log-likelihood of each state but for a constant, (batch, state), of features less the grand mean, (batch, feature)."""
-        filtered = (x - (x @ self.across) @ self.loadings.T) * self.precision
+        filtered = self.filtered(x)
         scores = (-0.5 * self.energy).repeat(len(x), 1)
         if len(x) <= _FEW:
             if 2 * len(self.features) > len(self.means):

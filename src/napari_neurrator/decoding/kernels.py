@@ -98,9 +98,9 @@ def add_rows(
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
 def add_up_codes(
-    codes: np.ndarray, steps: np.ndarray, weights: np.ndarray, unit: float, first: int, last: int, sums: np.ndarray
+    codes: np.ndarray, steps: np.ndarray, weights: np.ndarray, unit: float, first: int, sums: np.ndarray
 ) -> None:
-    """Write ``steps[i] · unit · Σ weights[k] · codes[i, k]`` into `sums` for the rows from `first` up to `last`.
+    """Write ``steps[i] · unit · Σ weights[k] · codes[i, k]`` into `sums`, from row i = `first` on.
 
     Parameters
     ----------
@@ -113,17 +113,18 @@ def add_up_codes(
         127 times the sum of their magnitudes must stay below 2³¹.
     unit : float
         What they are multiples of.
-    first, last : int
-        Rows that are asked.
+    first : int
+        First row that is asked.
     sums : numpy.ndarray
-        float32 (row,), changed in place.
+        float32 (row that is asked,), written.
     """
     scale = np.float32(unit)
-    for row in range(first, last):
+    for place in range(len(sums)):
+        row = first + place
         total = np.int32(0)
         for k in range(codes.shape[1]):
             total = np.int32(total + np.int32(np.int32(codes[row, k]) * np.int32(weights[k])))
-        sums[row] = steps[row] * scale * np.float32(total)
+        sums[place] = steps[row] * scale * np.float32(total)
 
 
 def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float]:

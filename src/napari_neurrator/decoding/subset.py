@@ -84,7 +84,7 @@ class SubsetBayes(SubsetDecoder):
         self.posterior, self.latent, self.basis = posterior.eval(), latent, basis
         self.mixing, self.blocks, self.unit_ids, self.window = mixing, blocks, list(unit_ids), window
         self._mean = latent.mean
-        self._known: OrderedDict[tuple[int, ...], _Subset] = OrderedDict()
+        self._known: OrderedDict[bytes, _Subset] = OrderedDict()
 
     # -- fitting -----------------------------------------------------------------------------------------------------------------------
     @classmethod
@@ -151,19 +151,20 @@ class SubsetBayes(SubsetDecoder):
 
     # -- decoding ----------------------------------------------------------------------------------------------------------------------
     def _subset(self, unit_ids: list) -> _Subset:
-        positions = tuple(self.positions(unit_ids))
-        if positions not in self._known:
-            features = positions_of_features(np.array(positions), self.blocks, len(self.unit_ids))
+        positions = np.array(self.positions(unit_ids), dtype=np.int64)
+        key = positions.tobytes()
+        if key not in self._known:
+            features = positions_of_features(positions, self.blocks, len(self.unit_ids))
             weights = self.mixing.at(len(positions))
             works = [partial(self.posterior.of, features)]
             if weights[1] > 0:
                 works.append(partial(self.latent.regression, features))
             likelihood, *regression = at_once(*works)
-            self._known[positions] = _Subset(features, likelihood, regression[0] if regression else None, weights)
+            self._known[key] = _Subset(features, likelihood, regression[0] if regression else None, weights)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        self._known.move_to_end(positions)
-        return self._known[positions]
+        self._known.move_to_end(key)
+        return self._known[key]
 
     def _features(self, windows: np.ndarray, unit_ids: list, subset: _Subset) -> torch.Tensor:
         self.check_windows(windows, unit_ids)
@@ -263,6 +264,9 @@ def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
     wide = np.uint8 if fits else np.uint16 if windows.dtype == np.uint8 else np.uint32
     result = np.zeros((len(windows), blocks, windows.shape[2]), dtype=wide)
     for block in range(blocks):
+        if len(windows) == 1:
+            windows[:, edges[block] : edges[block + 1]].sum(axis=1, dtype=wide, out=result[:, block])
+            continue
         for bin_ in range(edges[block], edges[block + 1]):
             result[:, block] += windows[:, bin_]
     return result
