@@ -125,7 +125,11 @@ def test_without_anything_held_out_there_is_no_evidence(small_sample, tmp_path):
         recording=str(small_sample), stimulus="natural_movie_one", split="another-movie", options={"calibration_steps": 5}
     )  # fmt: skip
     assert fit_decoder(config, tmp_path / "d").evidence is None
-    assert StoredDecoder.load(tmp_path / "d").references is None
+    stored = StoredDecoder.load(tmp_path / "d")
+    assert stored.references is None
+    # What another film shows is none of the frames that this one has.
+    assert not stored.decoder.mixing.weights[:, 0].any()
+    assert stored.decoder.mixing.weights[-1, 1] > 0
     assert not (tmp_path / "d" / "references.safetensors").exists()
 
 

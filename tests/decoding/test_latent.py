@@ -61,9 +61,12 @@ def by_hand(model, coefficients, parts, latent, features):
     errors = torch.stack(errors)
     best = errors.argmin(0)
     every = torch.ones(N_STATES, dtype=torch.bool)
-    weights = torch.stack([fit(every, float(_PENALTIES[best[k]]) * mean_square)[:, k] for k in range(RANK)], dim=1)
-    weights[:, errors.min(0).values >= (target.square() * weight[:, None]).sum(0)] = 0
-    return gain, weights
+    own = torch.stack([fit(every, float(_PENALTIES[best[k]]) * mean_square)[:, k] for k in range(RANK)], dim=1)
+    of_mean = (target.square() * weight[:, None]).sum(0)
+    own[:, errors.min(0).values >= of_mean] = 0
+    common = errors.sum(1)
+    alike = fit(every, float(_PENALTIES[common.argmin()]) * mean_square) * float(common.min() < of_mean.sum())
+    return gain, (own + alike) / 2
 
 
 @given(seed=st.integers(0, 1000), size=st.integers(2, N_UNITS))

@@ -290,10 +290,16 @@ class SubsetPosterior(nn.Module):
         """
         return self.log_posterior(x - self.grand_mean[features], self.of(features), n_units)
 
-    def log_posterior(self, x: torch.Tensor, likelihood: "SubsetLikelihood", n_units: int) -> torch.Tensor:
-        """Return log p(state | x) from what `of` gave; `x` is less the grand mean."""
-        temperature = self.temperature(n_units, likelihood.energy.mean())
-        return torch.log_softmax(temperature * likelihood.scores(x) + self.log_prior, dim=1)
+    def log_posterior(
+        self, x: torch.Tensor, likelihood: "SubsetLikelihood", n_units: int, flattening: float = 1.0
+    ) -> torch.Tensor:
+        """Return log p(state | x) from what `of` gave; `x` is less the grand mean, and `flattening` a further factor of the log-likelihood."""
+        temperature = self.temperature(n_units, likelihood.energy.mean()) * flattening
+        return self.normalised(temperature * likelihood.scores(x))
+
+    def normalised(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return log p(state | x) of log-likelihoods (batch, state)."""
+        return torch.log_softmax(scores + self.log_prior, dim=1)
 
     def temperature(self, n_units: int, information: torch.Tensor) -> torch.Tensor:
         """Return by how much the log-likelihood is flattened: correlations that the model misses make it too sure."""
@@ -331,7 +337,7 @@ class SubsetLikelihood:
     energy: torch.Tensor
 
     def filtered(self, x: torch.Tensor) -> torch.Tensor:
-        """Return :math:`\Sigma^{-1} x` of features less the grand mean, (batch, feature)."""
+        r"""Return :math:`\Sigma^{-1} x` of features less the grand mean, (batch, feature)."""
         x = x * self.scale
         return (x - (x @ self.scaled @ self.inverse) @ self.scaled.T).mul_(self.scale)
 
@@ -349,7 +355,9 @@ class SubsetLikelihood:
             means, features, n_states = self.means.numpy(), self.features.numpy(), scores.shape[1]
             worth = len(features) * n_states >= _WORTH_THREADS
             for weights, sums in zip(filtered.numpy(), scores.numpy(), strict=True):
-                in_parts(lambda first, last, w=weights, s=sums: add_rows(means, features, w, first, last, s), n_states, worth)
+                in_parts(
+                    lambda first, last, w=weights, s=sums: add_rows(means, features, w, first, last, s), n_states, worth
+                )
             return scores
         for start in range(0, len(self.features), _ROWS):
             part = slice(start, start + _ROWS)

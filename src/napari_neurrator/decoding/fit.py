@@ -100,8 +100,9 @@ def fit(config: FitConfig, on_progress: OnProgress | None = None, recording: "Re
     windows = spike_windows(recording, moments, window, unit_ids)
     report("counting spikes", 1, 1)
     data = TrainingData(
-        windows, place, grids, split.train, split.validation, split.groups, unit_ids, window, config.seed
-    )
+        windows, place, grids, split.train, split.validation, split.groups, unit_ids, window, config.seed,
+        new_film=config.split == "another-movie",
+    )  # fmt: skip
     decoder = kind.fit(data, config.options, report)
     decoder.window = config.window
     learnt = np.unique(place[np.concatenate([split.train, split.validation])])

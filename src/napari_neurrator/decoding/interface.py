@@ -39,6 +39,8 @@ class TrainingData:
         Of the bins.
     seed : int
         Of everything random.
+    new_film : bool
+        Whether it is to decode a stimulus that shows none of these frames.
     """
 
     windows: np.ndarray
@@ -50,6 +52,7 @@ class TrainingData:
     unit_ids: list[int | str]
     window: WindowConfig
     seed: int = 0
+    new_film: bool = False
 
     @property
     def grid_shape(self) -> tuple[int, int]:

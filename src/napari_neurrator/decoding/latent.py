@@ -6,9 +6,10 @@ mean of the latents of a new frame is linear in the spikes,
 .. math:: \hat\phi = K x, \quad K = V (\Sigma + V^T V)^{-1},
 
 one solve of the size of the latents (Woodbury). A frame with latents :math:`\phi` is seen by the subset at :math:`K V^T \phi`, scattered by the noise of
-single trials, :math:`K \Sigma K^T`. From there a ridge regression to the coefficients of the grids is fitted, each coefficient with the penalty that
-predicts stretches of frames best that were left out: what the subset cannot tell of frames it has not seen falls back to the mean. All that the
-regression needs of the frames is their second moments, so its cost does not grow with the length of the film.
+single trials, :math:`K \Sigma K^T`. From there two ridge regressions to the coefficients of the grids are fitted, one with the penalty for each coefficient
+that predicts stretches of frames best that were left out, one with the best penalty for all of them, and their mean is taken: a film has few stretches, so
+penalties that follow them one by one are too particular, and a common one leaves in what the subset cannot tell. All that the regression needs of the frames is
+their second moments, so its cost does not grow with the length of the film.
 """
 
 from dataclasses import dataclass
@@ -145,10 +146,14 @@ class LatentModel:
         turned_sides = torch.bmm(turned @ seen_at, sides, out=empty(*sides.shape))
         errors = left_out_errors(values[:-1], within, turned_sides, penalties)
         values, vectors = values[-1], vectors[-1]
-        best = torch.from_numpy(errors.argmin(0))
-        weights = vectors @ (((vectors.T @ seen_at) @ towards) / (values[:, None] + penalties[best]))
+        # Each coefficient's own penalty follows the few stretches there are closely, a common one not at all: half of each.
+        common = errors.sum(1)
+        shrunk = 1 / (values[:, None] + penalties[torch.from_numpy(errors.argmin(0))])
+        shrunk_alike = 1 / (values[:, None] + penalties[int(common.argmin())])
         if len(self.weights) > 1:
-            weights.mul_(torch.from_numpy(errors.min(0) < 0))
+            shrunk *= torch.from_numpy(errors.min(0) < 0)
+            shrunk_alike *= float(common.min() < 0)
+        weights = vectors @ (((vectors.T @ seen_at) @ towards) * (shrunk + shrunk_alike).mul_(0.5))
         return Regression(rows, scale, turn, weights, self.mean)
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch.nn import functional as F
 
 from ..config import WindowConfig
 from ..errors import NeurratorError
@@ -20,13 +21,15 @@ from .bayes import EncodingModel, SubsetLikelihood, SubsetPosterior, block_featu
 from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
 from .latent import LatentModel, Regression
-from .mixing import Mixing, MixingFit, sizes_up_to
+from .mixing import FLATTENINGS, Mixing, MixingFit, sizes_up_to
 from .parallel import at_once
 from .rows import Rows
 from .states import by_picture, even_out, merge_alike
 
 # Blocks of the window that are tried; the one that decodes best is kept.
 _BLOCKS = (1, 2, 4)
+# Moments that they are tried on.
+_TRIED = 600
 _REMEMBERED = 8
 
 
@@ -49,6 +52,7 @@ class _Subset:
     likelihood: SubsetLikelihood
     regression: Regression | None
     weights: tuple[float, float]
+    flattening: float
 
 
 class SubsetBayes(SubsetDecoder):
@@ -155,12 +159,14 @@ class SubsetBayes(SubsetDecoder):
         key = positions.tobytes()
         if key not in self._known:
             features = positions_of_features(positions, self.blocks, len(self.unit_ids))
-            weights = self.mixing.at(len(positions))
+            *weights, flattening = self.mixing.at(len(positions))
             works = [partial(self.posterior.of, features)]
             if weights[1] > 0:
                 works.append(partial(self.latent.regression, features))
             likelihood, *regression = at_once(*works)
-            self._known[key] = _Subset(features, likelihood, regression[0] if regression else None, weights)
+            self._known[key] = _Subset(
+                features, likelihood, regression[0] if regression else None, (weights[0], weights[1]), flattening
+            )
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
@@ -183,7 +189,7 @@ class SubsetBayes(SubsetDecoder):
         """Return the decoded grids' coefficients in `basis`, (moment, rank). Parameters and errors are those of `predict`."""
         subset = self._subset(unit_ids)
         x = self._features(windows, unit_ids, subset)
-        log_p = self.posterior.log_posterior(x, subset.likelihood, len(unit_ids))
+        log_p = self.posterior.log_posterior(x, subset.likelihood, len(unit_ids), subset.flattening)
         known, regressed = subset.weights
         # A single moment is sooner done as a product of matrix and vector.
         states, p = self.basis.coefficients, log_p.exp()
@@ -221,6 +227,7 @@ class SubsetBayes(SubsetDecoder):
             "latent_weights": latent.weights,
             "mixing_sizes": torch.tensor(self.mixing.sizes),
             "mixing_weights": torch.from_numpy(self.mixing.weights),
+            "mixing_flattening": torch.from_numpy(self.mixing.flattening),
             "grid_mean": self.basis.mean,
             "grid_codes": self.basis.codes,
             "grid_steps": self.basis.steps,
@@ -249,7 +256,9 @@ class SubsetBayes(SubsetDecoder):
         channels, mean = t["grid_channels"], t["grid_mean"]
         shape = (len(mean) // channels.shape[1], channels.shape[1])
         basis = GridBasis(mean, *kept_core(t), channels, t["grid_coefficients"], shape)
-        mixing = Mixing(t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy())
+        mixing = Mixing(
+            t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy(), t["mixing_flattening"].double().numpy()
+        )
         return cls(posterior, latent, basis, mixing, blocks, unit_ids, window)
 
 
@@ -302,23 +311,39 @@ def _best_blocks(
     picture: torch.Tensor,
     report: OnProgress,
 ) -> tuple[np.ndarray, int]:
-    scores: dict[int, float] = {}
+    lost: dict[int, float] = {}
+    some = tune[:: max(len(tune) // _TRIED, 1)]
+    sizes = sizes_up_to(data.windows.shape[2])
     for number, blocks in enumerate(_BLOCKS):
         report("choosing the time resolution", number, len(_BLOCKS))
         if blocks > data.windows.shape[1] or not len(tune):
             continue
         counts = pooled(data.windows, blocks)
+        n_units = counts.shape[2]
         posterior = SubsetPosterior.of_model(
             EncodingModel.fit(counts, learn, states[learn], len(picture), picture), picture
         )
-        features = torch.arange(blocks * counts.shape[2])
-        with torch.inference_mode():
-            some = tune[:: max(len(tune) // 2000, 1)]
-            x = block_features(torch.from_numpy(counts[some].astype(np.int32))).flatten(1) - posterior.grand_mean
-            log_p = posterior.log_posterior(x, posterior.of(features), counts.shape[2])
-            scores[blocks] = -float(torch.nn.functional.nll_loss(by_picture(log_p, picture), picture[states[some]]))
+        # The same subsets for every resolution.
+        rng = np.random.default_rng([data.seed, 3])
+        lost[blocks] = 0.0
+        for size in sizes:
+            for _ in range(1 if size == n_units else 2):
+                units = np.sort(rng.choice(n_units, size, replace=False))
+                features = positions_of_features(units, blocks, n_units)
+                x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
+                with torch.inference_mode():
+                    scores = posterior.of(features).scores(x - posterior.grand_mean[features])
+                    # How sure it is gets calibrated later, so each is judged as sure as would suit it best.
+                    lost[blocks] += min(
+                        float(
+                            F.nll_loss(
+                                by_picture(posterior.normalised(scores * factor), picture), picture[states[some]]
+                            )
+                        )
+                        for factor in FLATTENINGS
+                    ) / (1 if size == n_units else 2)
     report("choosing the time resolution", len(_BLOCKS), len(_BLOCKS))
-    best = max(scores, key=lambda blocks: scores[blocks]) if scores else 1
+    best = min(lost, key=lambda blocks: lost[blocks]) if lost else 1
     return pooled(data.windows, best), best
 
 
@@ -348,12 +373,15 @@ def _fit_mixing(
 ) -> Mixing:
     n_units = counts.shape[2]
     rng = np.random.default_rng([data.seed, 2])
-    fit = MixingFit(sizes_up_to(n_units))
+    flattenings = (1.0,) if known else FLATTENINGS
+    fit = MixingFit(sizes_up_to(n_units), flattenings)
     if known:
         folds = [(data.train, data.validation)]
     else:
         of = data.groups[both]
         folds = [(both[of != part], both[of == part]) for part in np.unique(of)]
+    if data.new_film:
+        folds = [(learn, _inner_half(left, data.frames)) for learn, left in folds]
     for number, (learn, left) in enumerate(folds):
         report("weighing known against new frames", number, len(folds))
         model = EncodingModel.fit(counts, learn, states[learn], len(picture), picture)
@@ -369,8 +397,19 @@ def _fit_mixing(
                 x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
                 x = x - model.grand_mean[features]
                 with torch.inference_mode():
-                    log_p = posterior.log_posterior(x, posterior.of(features), size)
-                    estimate = log_p.exp() @ basis.coefficients - mean
-                    fit.add(size, estimate, latent.regression(features)(x) - mean, true)
+                    regressed = latent.regression(features)(x) - mean
+                    # What a film shows that shares no frame with this one is none of the known frames.
+                    among = [torch.zeros_like(regressed)]
+                    if not data.new_film:
+                        likelihood = posterior.of(features)
+                        log_p = (posterior.log_posterior(x, likelihood, size, factor) for factor in flattenings)
+                        among = [one.exp() @ basis.coefficients - mean for one in log_p]
+                    fit.add(size, among, regressed, true)
     report("weighing known against new frames", len(folds), len(folds))
     return fit.result()
+
+
+def _inner_half(rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the moments of a stretch that lie farthest from its ends: they resemble the frames around it least."""
+    low, high = np.quantile(np.unique(frames[rows]), [0.25, 0.75])
+    return rows[(frames[rows] >= low) & (frames[rows] <= high)]
