@@ -331,7 +331,7 @@ class SubsetLikelihood:
     energy: torch.Tensor
 
     def filtered(self, x: torch.Tensor) -> torch.Tensor:
-        """Return :math:`\Sigma^{-1} x` of features less the grand mean, (batch, feature)."""
+        r"""Return :math:`\Sigma^{-1} x` of features less the grand mean, (batch, feature)."""
         x = x * self.scale
         return (x - (x @ self.scaled @ self.inverse) @ self.scaled.T).mul_(self.scale)
 
@@ -349,7 +349,9 @@ class SubsetLikelihood:
             means, features, n_states = self.means.numpy(), self.features.numpy(), scores.shape[1]
             worth = len(features) * n_states >= _WORTH_THREADS
             for weights, sums in zip(filtered.numpy(), scores.numpy(), strict=True):
-                in_parts(lambda first, last, w=weights, s=sums: add_rows(means, features, w, first, last, s), n_states, worth)
+                in_parts(
+                    lambda first, last, w=weights, s=sums: add_rows(means, features, w, first, last, s), n_states, worth
+                )
             return scores
         for start in range(0, len(self.features), _ROWS):
             part = slice(start, start + _ROWS)
