@@ -6,6 +6,7 @@ import torch
 
 from napari_neurrator.decoding import basis as module
 from napari_neurrator.decoding.basis import GridBasis, in_steps, kept_core
+from napari_neurrator.decoding.kernels import add_up_codes, whole_weights
 
 PATCHES, WIDTH, RANK = 48, 24, 60
 
@@ -56,3 +57,19 @@ def test_a_row_of_nothing_stays_nothing():
     codes, steps = in_steps(torch.zeros(3, 4))
     assert torch.isfinite(steps).all()
     assert not codes.any()
+
+
+@pytest.mark.parametrize("rank", [1, 5, 256, 4000])
+@pytest.mark.parametrize("even", [True, False])
+def test_whole_weights_never_overflow_and_cost_next_to_nothing(rank, even):
+    rng = np.random.default_rng(0)
+    weights = np.full(rank, -3.0, dtype=np.float32) if even else (rng.normal(size=rank) * 1e3).astype(np.float32)
+    whole, unit = whole_weights(weights)
+    # The largest sum that codes can make.
+    codes = np.where(weights < 0, -127, 127).astype(np.int8)[None]
+    sums = np.empty(1, dtype=np.float32)
+    add_up_codes(codes, np.ones(1, dtype=np.float32), whole, unit, 0, sums)
+    exact = 127 * np.abs(weights.astype(np.float64)).sum()
+    assert sums[0] == pytest.approx(exact, rel=1e-3)
+    assert np.linalg.norm(whole * unit - weights) < 1e-3 * np.linalg.norm(weights)
+    assert not whole_weights(np.zeros(3, dtype=np.float32))[0].any()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_neurrator.decoding.bayes import EncodingModel
-from napari_neurrator.decoding.latent import _PENALTIES, LatentModel
+from napari_neurrator.decoding.latent import _PENALTIES, LatentModel, left_out_errors
 
 N_STATES, N_UNITS, RANK = 60, 40, 6
 
@@ -115,3 +115,30 @@ def test_silent_units_divide_nothing_by_zero(session):
     latent = LatentModel.fit(model, coefficients, parts)
     decoded = latent.regression(torch.arange(2))(torch.zeros(3, 2))
     torch.testing.assert_close(decoded, latent.mean.expand(3, -1))
+
+
+@given(
+    seed=st.integers(0, 1000),
+    spacing=st.sampled_from([0.0, 1e-12, 1e-7, 1e-5, 2.9e-4, 3.1e-4, 1e-3, 1.0]),
+    smallest=st.sampled_from([0.0, 1e-9, 1e-4, 1.0]),
+    size=st.sampled_from([1e-9, 1.0, 1e4]),
+)
+@settings(max_examples=60, deadline=None)
+def test_errors_of_all_penalties_are_those_worked_out_for_each(seed, spacing, smallest, size):
+    """Eigenvalues that are equal, nearly so, and far apart, against the penalties or each other."""
+    rng = np.random.default_rng(seed)
+    stretches, n, n_coefficients = 3, 12, 5
+    values = np.sort(smallest * (1 + spacing * np.cumsum(rng.exponential(size=(stretches, n)), axis=1)), axis=1)
+    values[:, n // 2 :] += rng.exponential(size=(stretches, n - n // 2))
+    values = torch.tensor(values * size, dtype=torch.float32)
+    factor = rng.normal(size=(stretches, n, 8))
+    within = torch.tensor(size * factor @ factor.transpose(0, 2, 1), dtype=torch.float32)
+    sides = torch.tensor(size * rng.normal(size=(stretches, n, 2 * n_coefficients)), dtype=torch.float32)
+    penalties = _PENALTIES * size
+    found = left_out_errors(values, within, sides, penalties)
+    towards, solved = (side.double() for side in sides.chunk(2, dim=2))
+    for penalty, errors in zip(penalties.double(), found, strict=True):
+        weights = solved / (values.double()[:, :, None] + penalty)
+        square, product = ((within.double() @ weights) * weights).sum((0, 1)), (weights * towards).sum((0, 1))
+        length = float((weights.abs() * (within.double().abs() @ weights.abs())).sum((0, 1)).max())
+        np.testing.assert_allclose(errors, square - 2 * product, atol=1e-6 * length, rtol=1e-6)

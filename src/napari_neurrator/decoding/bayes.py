@@ -250,11 +250,11 @@ class SubsetPosterior(nn.Module):
     def _sums(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         energy = torch.zeros(self.means.shape[1])
         shared = torch.zeros(self.loadings.shape[1], self.means.shape[1])
-        tables = [table.numpy() for table in (self.means, features, self.weighted, self.precision)]
+        means, weighted, precision = self.means.numpy(), self.weighted.numpy(), self.precision.numpy()
         n_states = len(energy)
 
         def add(first: int, last: int) -> None:
-            add_sums(*tables, first, last, shared.numpy(), energy.numpy())
+            add_sums(means, features.numpy(), weighted, precision, first, last, shared.numpy(), energy.numpy())
 
         in_parts(add, n_states, len(features) * n_states * (len(shared) + 1) >= _WORTH_THREADS)
         return energy, shared
@@ -353,11 +353,12 @@ class SubsetLikelihood:
                     sums.addmv_(self.means.T, weights)
                 return scores
             means, features, n_states = self.means.numpy(), self.features.numpy(), scores.shape[1]
-            worth = len(features) * n_states >= _WORTH_THREADS
-            for weights, sums in zip(filtered.numpy(), scores.numpy(), strict=True):
-                in_parts(
-                    lambda first, last, w=weights, s=sums: add_rows(means, features, w, first, last, s), n_states, worth
-                )
+
+            def add(first: int, last: int) -> None:
+                for weights, sums in zip(filtered.numpy(), scores.numpy(), strict=True):
+                    add_rows(means, features, weights, first, last, sums)
+
+            in_parts(add, n_states, len(x) * len(features) * n_states >= _WORTH_THREADS)
             return scores
         for start in range(0, len(self.features), _ROWS):
             part = slice(start, start + _ROWS)

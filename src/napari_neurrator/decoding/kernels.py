@@ -130,7 +130,7 @@ def add_up_codes(
 def whole_weights(weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Round weights to int16 as `add_up_codes` wants them; return them and the length of a step."""
     exact = weights.astype(np.float64)
-    # Codes are 127 at most; half a step of rounding for each weight.
+    # Codes are 127 at most, and rounding may add half a step to each weight.
     unit = max(
         np.abs(exact).max(initial=0) / (2**15 - 1), np.abs(exact).sum() * 127 / (2**31 - 1 - 64 * len(exact)), 1e-30
     )

@@ -186,7 +186,7 @@ def left_out_errors(
     torch.bmm(apart, exact.copy_(solved), out=once)
     torch.bmm(close, solved, out=twice)
     errors = np.zeros((len(penalties), n_coefficients))
-    add_errors(*(table.numpy() for table in (values, penalties, sides, once, twice)), errors)
+    add_errors(values.numpy(), penalties.numpy(), sides.numpy(), once.numpy(), twice.numpy(), errors)
     return errors
 
 

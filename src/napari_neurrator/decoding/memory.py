@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-# Pieces of each size that are kept while nobody uses them, and the alignment that the processor's widest numbers want, bytes.
+# Pieces of each length that are kept while nobody uses them, and the alignment that the processor's widest numbers want, bytes.
 _KEPT, _ALIGNED = 4, 64
 _free: defaultdict[int, deque[np.ndarray]] = defaultdict(partial(deque, maxlen=_KEPT))
 
@@ -19,13 +19,15 @@ def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     Its memory is used again when neither the tensor nor any view of it is left.
     """
     size = math.prod(shape) * dtype.itemsize
+    # Pieces are powers of two long, so that there are few kinds; pages that nothing is written into take no room.
+    length = 1 << max(size - 1, 0).bit_length()
     try:
-        memory = _free[size].pop()
+        memory = _free[length].pop()
     except IndexError:
-        memory = np.empty(size + _ALIGNED, dtype=np.uint8)
+        memory = np.empty(length + _ALIGNED, dtype=np.uint8)
         start = -memory.ctypes.data % _ALIGNED
-        memory = memory[start : start + size]
+        memory = memory[start : start + length]
     # The tensor and all its views hold on to this one object.
-    held = memory.view()
-    weakref.finalize(held, _free[size].append, memory).atexit = False
+    held = memory[:size]
+    weakref.finalize(held, _free[length].append, memory).atexit = False
     return torch.from_numpy(held).view(dtype).view(shape)

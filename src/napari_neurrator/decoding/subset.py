@@ -5,6 +5,7 @@ posterior wins; where frames are held out, the regression does. The weights are 
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -160,7 +161,7 @@ class SubsetBayes(SubsetDecoder):
         if key not in self._known:
             features = positions_of_features(positions, self.blocks, len(self.unit_ids))
             *weights, flattening = self.mixing.at(len(positions))
-            works = [partial(self.posterior.of, features)]
+            works: list[Callable[[], Any]] = [partial(self.posterior.of, features)]
             if weights[1] > 0:
                 works.append(partial(self.latent.regression, features))
             likelihood, *regression = at_once(*works)
