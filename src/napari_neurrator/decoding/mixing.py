@@ -8,6 +8,8 @@ from scipy.optimize import nnls
 
 # A frame that was never shown resembles many: the posterior over known ones is flattened by the power of these that predicts it best.
 FLATTENINGS = tuple(0.5**k for k in range(6))
+# Weights below are rounding.
+_LEAST = 1e-6
 
 
 def sizes_up_to(n_units: int) -> list[int]:
@@ -82,6 +84,7 @@ class MixingFit:
                 # min ‖w·both − true‖² in the form that nnls takes.
                 root = np.linalg.cholesky(product)
                 found = np.minimum(nnls(root.T, np.linalg.solve(root, target))[0], 1.0)
+                found[found < _LEAST] = 0.0
                 error = found @ product @ found - 2 * found @ target
                 if error < least:
                     least, weights[row], flattening[row] = error, found, factor
