@@ -5,6 +5,7 @@ default decoder keeps as many as it may. Each film is a process of its own, so t
 """
 
 import dataclasses
+import itertools
 import json
 import resource
 import statistics
@@ -28,6 +29,10 @@ BATCH = 16
 
 def peak_mb() -> float:
     """Return the largest memory that this process has held, MB."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # What getrusage says on Linux begins with what the process held that started this one.
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -105,11 +110,10 @@ def measure(n_frames: int, folder: Path) -> dict[str, float]:
     long = np.repeat(windows[:1], 5, axis=1)
 
     def changed(asked: SubsetBayes, size: int) -> Callable[[], object]:
-        def ask() -> object:
-            units = rng.choice(UNITS, size, replace=False)
-            return asked.predict(long[:, :, units], units.tolist())
-
-        return ask
+        # As the network's, the windows are there beforehand; more subsets than a decoder remembers.
+        subsets = [rng.choice(UNITS, size, replace=False) for _ in range(12)]
+        questions = itertools.cycle([(np.ascontiguousarray(long[:, :, units]), units.tolist()) for units in subsets])
+        return lambda: asked.predict(*next(questions))
 
     if n_frames == FILMS[0]:
         paper, kinds = _Paper(torch), {"fitted": decoder, "largest": largest(decoder)}

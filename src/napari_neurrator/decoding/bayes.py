@@ -16,6 +16,7 @@ The posterior mean of the grids is the estimate of least squared error among fra
 :math:`\tau`, a smooth function of the subset's size and information, is calibrated on showings that the model was not fitted on.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -303,6 +304,11 @@ class SubsetPosterior(nn.Module):
 
     def temperature(self, n_units: int, information: torch.Tensor) -> torch.Tensor:
         """Return by how much the log-likelihood is flattened: correlations that the model misses make it too sure."""
+        if not torch.is_grad_enabled():
+            # A few numbers are sooner reckoned by the interpreter.
+            constant, by_size, by_information = self.sharpness.tolist()
+            power = constant + by_size * math.log(n_units) + by_information * math.log1p(float(information))
+            return torch.tensor(min(max(math.exp(power), 0.02), 2.0))
         design = torch.stack(
             [torch.ones(()), torch.log(torch.tensor(float(n_units))), torch.log1p(information.detach().cpu())]
         )

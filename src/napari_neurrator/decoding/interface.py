@@ -137,11 +137,15 @@ class SubsetDecoder(ABC):
         NeurratorError
             No units, or some that the decoder was not fitted on.
         """
+        return self._position_array(unit_ids).tolist()
+
+    def _position_array(self, unit_ids: list) -> np.ndarray:
+        """Return `positions`, int64 (unit,)."""
         if not unit_ids:
             raise NeurratorError("No units are selected: choose at least one.")
         place = self._places()
         try:
-            return list(map(place.__getitem__, unit_ids))
+            return np.fromiter(map(place.__getitem__, unit_ids), np.int64, len(unit_ids))
         except KeyError:
             unknown = [unit for unit in unit_ids if unit not in place]
             some = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")

@@ -21,12 +21,12 @@ def at_once(*works: Callable[[], Any], worth: bool = True) -> list[Any]:
     Parameters
     ----------
     *works : callable
-        They gain from several threads only while they let go of the interpreter.
+        They gain from several threads only while they let go of the interpreter. One alone gains too, if it is made of many small products.
     worth : bool
         Whether there is work enough for threads to be woken; else it is done here and now.
     """
     threads = torch.get_num_threads()
-    if threads == 1 or len(works) == 1 or not worth:
+    if threads == 1 or not worth:
         return [work() for work in works]
     inference = torch.is_inference_mode_enabled()
 

@@ -4,10 +4,11 @@ Which of the two is to be trusted depends on what the decoder is for, which the 
 posterior wins; where frames are held out, the regression does. The weights are fitted, by population size, on moments left out in the same way.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -156,7 +157,7 @@ class SubsetBayes(SubsetDecoder):
 
     # -- decoding ----------------------------------------------------------------------------------------------------------------------
     def _subset(self, unit_ids: list) -> _Subset:
-        positions = np.array(self.positions(unit_ids), dtype=np.int64)
+        positions = self._position_array(unit_ids)
         key = positions.tobytes()
         if key not in self._known:
             features = positions_of_features(positions, self.blocks, len(self.unit_ids))
@@ -188,7 +189,12 @@ class SubsetBayes(SubsetDecoder):
     @torch.inference_mode()
     def coefficients(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
         """Return the decoded grids' coefficients in `basis`, (moment, rank). Parameters and errors are those of `predict`."""
-        subset = self._subset(unit_ids)
+        # Two estimates are set up at once; for the rest, one moment is many small products.
+        subset = self._subset(unit_ids) if self.mixing.at(len(unit_ids))[1] > 0 else None
+        return at_once(partial(self._coefficients, windows, unit_ids, subset), worth=len(windows) == 1)[0]
+
+    def _coefficients(self, windows: np.ndarray, unit_ids: list, subset: _Subset | None) -> torch.Tensor:
+        subset = subset or self._subset(unit_ids)
         x = self._features(windows, unit_ids, subset)
         log_p = self.posterior.log_posterior(x, subset.likelihood, len(unit_ids), subset.flattening)
         known, regressed = subset.weights
@@ -268,8 +274,8 @@ def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
     n_bins = windows.shape[1]
     if n_bins == blocks:
         return windows
-    edges = np.linspace(0, n_bins, blocks + 1).round().astype(int)
-    longest = int(np.diff(edges).max())
+    edges = _edges(n_bins, blocks)
+    longest = max(last - first for first, last in itertools.pairwise(edges))
     fits = windows.dtype == np.uint8 and (windows.size == 0 or int(windows.max()) * longest <= 255)
     wide = np.uint8 if fits else np.uint16 if windows.dtype == np.uint8 else np.uint32
     result = np.zeros((len(windows), blocks, windows.shape[2]), dtype=wide)
@@ -280,6 +286,11 @@ def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
         for bin_ in range(edges[block], edges[block + 1]):
             result[:, block] += windows[:, bin_]
     return result
+
+
+@cache
+def _edges(n_bins: int, blocks: int) -> list[int]:
+    return np.linspace(0, n_bins, blocks + 1).round().astype(int).tolist()
 
 
 def _options(options: dict[str, Any] | None) -> SubsetOptions:
