@@ -8,8 +8,8 @@ from scipy.optimize import nnls
 
 # A frame that was never shown resembles many: the posterior over known ones is flattened by the power of these that predicts it best.
 FLATTENINGS = tuple(0.5**k for k in range(6))
-# Weights below are rounding.
-_LEAST = 1e-6
+# An estimate of less weight changes next to nothing, and asking it costs time.
+_LEAST = 0.01
 
 
 def sizes_up_to(n_units: int) -> list[int]:
