@@ -47,7 +47,9 @@ def _blank(found: re.Match) -> str:
 def shell_blocks(text: str) -> list[tuple[int, str, bool]]:
     """Return the blocks that a reader types into a shell: place, text, and whether it is fenced; what is only indented may be a paragraph of a list."""
     fenced = [(found.start(), found[3], True) for found in _FENCE.finditer(text) if found[2].strip() in _SHELL]
-    indented = [(found.start(), found[0], False) for found in re.finditer(r"(?:^ {4,}\S.*\n?)+", prose(text), re.MULTILINE)]
+    indented = [
+        (found.start(), found[0], False) for found in re.finditer(r"(?:^ {4,}\S.*\n?)+", prose(text), re.MULTILINE)
+    ]
     return fenced + indented
 
 

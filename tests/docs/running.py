@@ -53,7 +53,10 @@ def neurrator(words: list[str], folder: Path, redirected: str | None = None) -> 
     """Run ``neurrator`` with these words in a folder; it has to succeed and to write, now, what it was told to."""
     name = name_of(words)
     out = outputs(words)
-    key = (*(word for word in words if word not in out), *(_contents(folder / word) for word in words if word not in out))
+    key = (
+        *(word for word in words if word not in out),
+        *(_contents(folder / word) for word in words if word not in out),
+    )
     if name in SHARED and key in _DONE:
         printed, made = _DONE[key]
         for source, target in zip(made, out, strict=True):

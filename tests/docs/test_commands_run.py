@@ -23,14 +23,17 @@ from tests.saved_sessions import session_of
 
 from .not_run import NOT_RUN, OWN_TEST, reason
 from .pages import DOCS, PAGES, ROOT, lines_of, name_of, prose, shell_blocks, words_of
-from .running import Server, name_of as command_of, neurrator, redirection, script, shell, window
+from .running import Server, neurrator, redirection, script, shell, window
+from .running import name_of as command_of
 from .test_commands import PROGRAM, found_command
 
 FIT = ["fit", "session.nwb", "--stimulus", "natural_movie_one", "--out"]
 NARRATE = ["narrate", "session.nwb", "--held-out", "--decoder", "my-decoder", "--out", "narrations.jsonl"]
 # What a page takes for granted, made in the same way as the pages make it.
 BEFORE = {
-    "docs/concepts.md": [["concepts", "train", "session.nwb", "--stimulus", "natural_movie_one", "--out", "dictionary"]],
+    "docs/concepts.md": [
+        ["concepts", "train", "session.nwb", "--stimulus", "natural_movie_one", "--out", "dictionary"]
+    ],
     "docs/export.md": [[*FIT, "my-decoder"], NARRATE],
     "docs/language.md": [[*FIT, "my-decoder"]],
     "docs/server.md": [[*FIT, "my-decoder"]],
@@ -95,7 +98,9 @@ def lines_of_page(page: Path) -> list[Line]:
                 found.append((place, number, Line(name_of(page), line, False)))
     for line in re.finditer(r"^ExecStart=.+$", text, re.MULTILINE):
         found.append((line.start(), 0, Line(name_of(page), line[0], False)))
-    for line in re.finditer(r"`((?:\S*bin/)?(?:neurrator|python|make|pip|pre-commit|hf|git|dandi) [^`\n]+)`", prose(text)):
+    for line in re.finditer(
+        r"`((?:\S*bin/)?(?:neurrator|python|make|pip|pre-commit|hf|git|dandi) [^`\n]+)`", prose(text)
+    ):
         found.append((line.start(), 0, Line(name_of(page), line[1], True)))
     found = [one for _, _, one in sorted(found, key=lambda one: one[:2])]
     return [one for one in found if not one.is_mention()]
@@ -312,7 +317,10 @@ def _server(page: Page) -> None:
 
 def _language(page: Page) -> None:
     for one in json_lines(page.home / "n.jsonl"):
-        assert [answer["prompt"] for answer in one["answers"]] == ["Describe this scene in one sentence.", "What moves?"]
+        assert [answer["prompt"] for answer in one["answers"]] == [
+            "Describe this scene in one sentence.",
+            "What moves?",
+        ]
         assert one["config"]["speaking"]["beams"] == 4
 
 
@@ -362,7 +370,9 @@ def test_a_new_command_that_nothing_runs_is_noticed(tmp_path):
 
 def test_what_is_not_run_can_be_read():
     """Of what is installed the extras exist, make knows the targets, and a shell can read each block."""
-    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
+    extras = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    )
     seen = 0
     for line in ALL:
         words = line.words
@@ -372,7 +382,9 @@ def test_what_is_not_run_can_be_read():
                 assert wanted.name != "napari-neurrator" or wanted.extras <= extras, line.line
                 seen += 1
         if words[0] == "make" and shutil.which("make"):
-            asked = subprocess.run(["make", "--dry-run", words[1]], cwd=ROOT, capture_output=True, text=True, check=False)
+            asked = subprocess.run(
+                ["make", "--dry-run", words[1]], cwd=ROOT, capture_output=True, text=True, check=False
+            )
             assert asked.returncode == 0, asked.stderr
             seen += 1
     assert seen > 8

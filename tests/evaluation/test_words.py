@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from napari_neurrator.evaluation.words import content_words, stop_words, words_of
-from napari_neurrator.gui.comparing import only_in
 
 
 def test_words_of_a_sentence():
@@ -22,7 +21,9 @@ def test_the_list_is_that_of_scikit_learn_and_is_had_without_loading_it():
 
 
 def test_function_words_of_english_are_left_out():
-    found = content_words(["A tiger on the left, in the forest by day.", "Two buses with a man in front of an empty house"])
+    found = content_words(
+        ["A tiger on the left, in the forest by day.", "Two buses with a man in front of an empty house"]
+    )
     assert found == [["tiger", "left", "forest", "day"], ["two", "buses", "man", "front", "empty", "house"]]
     assert content_words([]) == []
     assert content_words([""]) == [[]]
@@ -42,10 +43,3 @@ def test_function_words_of_english_are_left_out():
 )
 def test_of_other_languages_all_words_are_kept(sentence):
     assert content_words([sentence]) == [words_of(sentence)]
-
-
-def test_what_only_one_group_says():
-    said = {"a": "A red ball on a hill by day.", "b": "The red ball is with a dog."}
-    assert only_in("a", said) == ["hill", "day"]
-    assert only_in("b", said) == ["dog"]
-    assert only_in("a", {"a": "Ein Hund auf dem Ball", "b": "Ein Hund mit dem Ball"}) == ["auf"]

@@ -9,8 +9,44 @@ from pathlib import Path
 
 # scikit-learn's list holds these too; in a sentence about a picture they say what is there, how many, and where.
 _TELLING = frozenset(
-    "back bill bottom cry empty fire first front full last mill move part side system thick thin third top "
-    "one two three four five six eight nine ten eleven twelve fifteen twenty forty fifty sixty hundred".split()
+    [
+        "back",
+        "bill",
+        "bottom",
+        "cry",
+        "empty",
+        "fire",
+        "first",
+        "front",
+        "full",
+        "last",
+        "mill",
+        "move",
+        "part",
+        "side",
+        "system",
+        "thick",
+        "thin",
+        "third",
+        "top",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "fifteen",
+        "twenty",
+        "forty",
+        "fifty",
+        "sixty",
+        "hundred",
+    ]
 )
 # Words on the list among all words of sentences, at least: other languages share some of them ("in", "de").
 _ENGLISH = 1 / 3
