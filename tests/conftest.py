@@ -6,6 +6,16 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    # Workers beside each other share the cores, and so do the processes that they start.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // workers, 1)))
+
+
+def pytest_collection_modifyitems(items):
+    """Keep the tests of a file together, for their fixtures, and all tests of the window, for there is one keyboard."""
+    for item in items:
+        group = "window" if item.path.parent.name == "gui" else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

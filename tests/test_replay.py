@@ -1,8 +1,6 @@
 """Replay: what was narrated is made again, byte for byte; what differs is said."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -12,14 +10,8 @@ from napari_neurrator.export.files import read_narrations
 from napari_neurrator.replay import replay
 from napari_neurrator.session_file import SavedRecording, SessionFile, read_session, write_session
 
+from .commands import neurrator
 from .saved_sessions import session_of
-
-
-def neurrator(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", "from napari_neurrator.cli import main; main()", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

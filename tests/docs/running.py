@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from tests.backend.servers import Served
+from tests.commands import neurrator as run_here
 
 from .pages import ROOT
 
@@ -66,7 +66,7 @@ def neurrator(words: list[str], folder: Path, redirected: str | None = None) -> 
     quick = QUICK.get(name, [])
     if "--frames" in words and name == "narrate":
         quick = []
-    code, printed, errors = _main([*words, *(() if "--help" in words else quick)], folder)
+    code, printed, errors = run_here(*words, *(() if "--help" in words else quick), cwd=folder)
     assert code == 0, (words, printed, errors)
     if redirected:
         (folder / redirected).write_text(printed, encoding="utf-8")
@@ -91,21 +91,6 @@ def _contents(path: Path) -> str:
 def _age(path: Path) -> int | None:
     files = [path, *path.rglob("*")] if path.is_dir() else [path] if path.exists() else []
     return max((one.stat().st_mtime_ns for one in files), default=None)
-
-
-def _main(words: list[str], folder: Path) -> tuple[int, str, str]:
-    from napari_neurrator.cli import main
-
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["neurrator", *words])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return code, out.getvalue(), err.getvalue()
 
 
 def shell(line: str, folder: Path) -> str:
@@ -163,7 +148,8 @@ def window(words: list[str], folder: Path) -> None:
     key = ("demo", *words)
     if key in _DONE:
         return
-    screen = [] if os.environ.get("DISPLAY") else ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24"]
+    # A screen of its own, where that is possible: other windows keep the keyboard.
+    screen = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24"] if shutil.which("xvfb-run") else []
     done = subprocess.run(
         [*screen, sys.executable, "-m", "tests.docs.watched_window", *words], cwd=folder, capture_output=True, text=True, timeout=400, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},

@@ -1,8 +1,6 @@
 """``neurrator export`` as a user runs it."""
 
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -13,14 +11,8 @@ from napari_neurrator.export.movie import read_subtitles
 from napari_neurrator.export.nwb import read_nwb_narrations
 from napari_neurrator.export.saved import narrations_of_session
 from napari_neurrator.session_file import SessionFile, read_session, write_session
+from tests.commands import neurrator
 from tests.saved_sessions import session_of
-
-
-def neurrator(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", "from napari_neurrator.cli import main; main()", *map(str, arguments)],
-        capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
