@@ -356,6 +356,9 @@ def test_what_is_not_run_is_in_some_page():
         assert [line for line in ALL if re.match(begins, line.line)], begins
     for page, test in OWN_TEST.items():
         assert f'"{Path(page).name}"' in (ROOT / test).read_text(encoding="utf-8")
+        block = (ROOT / page).read_text(encoding="utf-8").split("```neurrator\n")[1].split("```")[0]
+        others = [line for line in LINES[page] if reason(line.line) is None and line.line not in block]
+        assert not others, others[0].line
 
 
 def test_a_new_command_that_nothing_runs_is_noticed(tmp_path):
