@@ -16,7 +16,7 @@ demo: $(VENV)/installed screen
 	$(BIN)/neurrator demo --no-window --out $(OUT)
 
 test: $(VENV)/test-installed screen
-	$(RUN) $(BIN)/python -m pytest
+	$(RUN) $(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .

@@ -1,25 +1,17 @@
 """Replay: what was narrated is made again, byte for byte; what differs is said."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from napari_neurrator.backend.local import InProcessBackend
 from napari_neurrator.errors import NeurratorError
-from napari_neurrator.evaluation.evidence import Evidence
 from napari_neurrator.export.files import read_narrations
-from napari_neurrator.recording import moments, open_recording, open_stimulus
 from napari_neurrator.replay import replay
-from napari_neurrator.session_file import SavedRecording, SavedSentence, SessionFile, read_session, write_session
+from napari_neurrator.session_file import SavedRecording, SessionFile, read_session, write_session
 
-
-def neurrator(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", "from napari_neurrator.cli import main; main()", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+from .commands import neurrator
+from .saved_sessions import session_of
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +37,7 @@ def narrated(small_sample, small_decoder, tmp_path_factory):
 
 
 def saved(narrated, small_sample, small_decoder):
-    """Return the session that the window would have saved of these sentences."""
-    recording = open_recording(small_sample)
-    stimulus, name = open_stimulus(recording, "natural_movie_one")
-    row = {presentation: row for row, presentation in enumerate(moments(recording, name, stimulus)["presentation"])}
-    sentences = [
-        SavedSentence(
-            units=one.unit_ids, frame=one.frame, repeat=one.repeat, moment=row[one.presentation], decoder=str(small_decoder), text=one.text, reference=one.reference,
-            prior=one.prior, mean_cosine=one.patch_cosine, prior_cosine=one.prior_patch_cosine, held_out=one.held_out,
-            evidence=Evidence(**one.evidence.model_dump(include=set(Evidence.model_fields))), settings={"concepts": 3},
-        )
-        for one in read_narrations(narrated)
-    ]  # fmt: skip
-    return SessionFile(
-        recordings=[SavedRecording(source=str(small_sample), stimulus="natural_movie_one", sentences=sentences)]
-    )
+    return session_of(read_narrations(narrated), small_sample, small_decoder)
 
 
 def test_json_lines_are_made_again_byte_for_byte(narrated, tmp_path):

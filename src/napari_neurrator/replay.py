@@ -83,7 +83,7 @@ def _session(path: Path, backend: Backend, report: OnProgress) -> Iterator[Repla
     for saved in session.recordings:
         if not saved.sentences:
             continue
-        source = _Source(saved)
+        source = SavedSource(saved)
         for sentence in saved.sentences:
             report("making sentences again", done, total)
             now = source.again(sentence, backend)
@@ -118,14 +118,16 @@ def sentence_config(saved: SavedRecording, sentence: SavedSentence, recording: s
         ) from error
 
 
-class _Source:
-    """A recording of a session file, opened once."""
+class SavedSource:
+    """A recording of a session file, opened once; `moved` is where it lies now, if not where the file says."""
 
-    def __init__(self, saved: SavedRecording):
+    def __init__(self, saved: SavedRecording, moved: str | None = None):
         from .recording import open_recording
 
         self.saved = saved
-        if saved.pool is not None:
+        if moved is not None:
+            self.recording = open_recording(moved, presentations=saved.presentations)
+        elif saved.pool is not None:
             from .recording.pool import pool
 
             self.recording = pool([open_recording(source) for source in saved.pool], saved.pool_stimulus)
@@ -134,7 +136,14 @@ class _Source:
             self.recording = open_recording(saved.source, presentations=saved.presentations)
         self._decoders: dict[str, tuple[DecoderInfo, Stimulus, pd.DataFrame]] = {}
 
-    def again(self, sentence: SavedSentence, backend: Backend) -> Narration:
+    def moment(self, sentence: SavedSentence) -> tuple[DecoderInfo, "Stimulus", "pd.DataFrame"]:
+        """Return the decoder of a sentence, its stimulus, and the row of the table of moments that it is of.
+
+        Raises
+        ------
+        NeurratorError
+            The decoder is not there, or the moment is another one now.
+        """
         info, stimulus, moments = self._decoder(sentence.decoder)
         fits = sentence.moment < len(moments)
         row = moments.iloc[[sentence.moment]] if fits else moments.iloc[:0]
@@ -142,6 +151,11 @@ class _Source:
             raise NeurratorError(
                 f"Frame {sentence.frame} in showing {sentence.repeat} is not moment {sentence.moment} of {self.recording.name} any more: the session was saved with other presentations."
             )
+        return info, stimulus, row
+
+    def again(self, sentence: SavedSentence, backend: Backend) -> Narration:
+        """Make a sentence again."""
+        info, stimulus, row = self.moment(sentence)
         config = sentence_config(self.saved, sentence, self.recording.name)
         return next(narrate_moments(backend, self.recording, stimulus, row, info, sentence.units, config))
 

@@ -15,6 +15,7 @@ import pytest
 from napari_neurrator.backend import protocol as p
 from napari_neurrator.backend.client import HttpBackend
 from napari_neurrator.backend.decoder_files import decoder_hash
+from tests.commands import neurrator
 
 from .servers import MAIN, TOKEN, Served, brief, run, sentence, wait_for
 
@@ -68,7 +69,7 @@ def test_the_command_line_says_line_for_line_what_it_says_without_a_server(
     served, small_sample, small_decoder, tmp_path
 ):
     common = ["narrate", small_sample, "--decoder", small_decoder, "--held-out", "--frames", "10,40,90,170"]
-    here = cli(*common, "--out", tmp_path / "here.jsonl")
+    here = neurrator(*common, "--out", tmp_path / "here.jsonl")
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     there = cli(
         *common, "--out", tmp_path / "there.jsonl", "--backend", served.address, "--token", f"@{tmp_path / 'token'}"
@@ -76,7 +77,7 @@ def test_the_command_line_says_line_for_line_what_it_says_without_a_server(
     assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
     assert (tmp_path / "here.jsonl").read_bytes() == (tmp_path / "there.jsonl").read_bytes()
     assert there.stdout.replace("there", "here") == here.stdout
-    wrong = cli(*common, "--out", tmp_path / "no.jsonl", "--backend", served.address, "--token", "wrong")
+    wrong = neurrator(*common, "--out", tmp_path / "no.jsonl", "--backend", served.address, "--token", "wrong")
     assert wrong.returncode == 2
     assert "token is wrong" in wrong.stderr
     assert not list(tmp_path.glob("no*"))

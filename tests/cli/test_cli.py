@@ -1,4 +1,4 @@
-"""The command line as a user runs it: real processes, exit codes, one sentence on stderr."""
+"""The command line as a user runs it: exit codes, one sentence on stderr. Some run in processes of their own, most in this one, which is quicker and no other way."""
 
 import json
 import subprocess
@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from tests.commands import neurrator
 
-def neurrator(*arguments, **kwargs):
+
+def process(*arguments, **kwargs):
     return subprocess.run(
         [sys.executable, "-c", "from napari_neurrator.cli import main; main()", *map(str, arguments)],
         capture_output=True, text=True, timeout=300, check=False, **kwargs,
@@ -22,7 +24,7 @@ def one_sentence(run):
 
 
 def test_inspect_prints_every_unit_and_json(small_sample):
-    text = neurrator("inspect", small_sample)
+    text = process("inspect", small_sample)
     assert text.returncode == 0
     assert "SIMULATED" in text.stdout
     assert "natural_movie_one" in text.stdout
@@ -34,7 +36,7 @@ def test_inspect_prints_every_unit_and_json(small_sample):
 @pytest.fixture(scope="module")
 def narrated(small_sample, small_decoder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "n.jsonl"
-    run = neurrator(
+    run = process(
         "narrate",
         small_sample,
         "--decoder",
@@ -114,6 +116,11 @@ def test_bad_input_is_exit_2_and_one_sentence_and_nothing_is_written(
     run = neurrator(*[words.get(a, a) for a in arguments], cwd=tmp_path)
     assert says in one_sentence(run)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_input_ends_a_process_with_2_and_one_sentence(tmp_path):
+    run = process("inspect", "nowhere.nwb", cwd=tmp_path)
+    assert one_sentence(run) == neurrator("inspect", "nowhere.nwb", cwd=tmp_path).stderr
 
 
 def test_a_decoder_of_another_recording_is_refused(small_decoder, tmp_path):

@@ -13,7 +13,9 @@ PAGES = [
     ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / ".napari-hub" / "DESCRIPTION.md", *sorted(DOCS.rglob("*.md")),
     ROOT / "src" / "napari_neurrator" / "profiles" / "tiny" / "MODEL_CARD.md",
 ]  # fmt: skip
-_FENCE = re.compile(r"^( *)```[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+# What a block is that a reader types into a shell; all others name their language.
+_SHELL = ("", "neurrator")
 _COMMAND = re.compile(r"^(?:\S*bin/|ExecStart=\S*/)?neurrator\s+(.+)$")
 
 
@@ -32,15 +34,28 @@ def name_of(page: Path) -> str:
 
 def blocks(text: str) -> list[str]:
     """Return the code of a page: fenced, or a paragraph that is indented by four."""
-    fenced = [found[2] for found in _FENCE.finditer(text)]
+    fenced = [found[3] for found in _FENCE.finditer(text)]
     rest = _FENCE.sub("", text)
     indented = re.findall(r"(?:^ {4,}\S.*\n?)+", rest, re.MULTILINE)
     return fenced + indented
 
 
+def _blank(found: re.Match) -> str:
+    return re.sub(r"[^\n]", " ", found[0])
+
+
+def shell_blocks(text: str) -> list[tuple[int, str, bool]]:
+    """Return the blocks that a reader types into a shell: place, text, and whether it is fenced; what is only indented may be a paragraph of a list."""
+    fenced = [(found.start(), found[3], True) for found in _FENCE.finditer(text) if found[2].strip() in _SHELL]
+    indented = [
+        (found.start(), found[0], False) for found in re.finditer(r"(?:^ {4,}\S.*\n?)+", prose(text), re.MULTILINE)
+    ]
+    return fenced + indented
+
+
 def prose(text: str) -> str:
-    """Return a page without its blocks of code."""
-    return _FENCE.sub("", text)
+    """Return a page with its blocks of code blanked out, each thing in its place."""
+    return _FENCE.sub(_blank, text)
 
 
 def lines_of(block: str) -> Iterator[str]:

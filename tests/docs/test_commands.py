@@ -1,4 +1,4 @@
-"""Every command in the pages is one that the program takes. Nothing is run here: commands need data and models."""
+"""Every command in the pages is one that the program takes, those included that no test runs (`not_run`)."""
 
 import re
 from pathlib import Path

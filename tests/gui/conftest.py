@@ -35,6 +35,19 @@ def settings_folder(tmp_path_factory, monkeypatch):
     return folder
 
 
+_imported = 0
+
+
+@pytest.fixture(autouse=True)
+def quick_collections():
+    """Keep the libraries' million objects out of the garbage collector's way: napari collects whenever a layer is removed and a window is closed."""
+    global _imported
+    if len(sys.modules) > _imported + 100:
+        gc.collect()
+        gc.freeze()
+        _imported = len(sys.modules)
+
+
 @pytest.fixture
 def notified(monkeypatch):
     """What the user was told, as (level, sentence)."""

@@ -58,6 +58,13 @@ def words(panel):
     return [panel.said.itemAt(i).widget().text() for i in range(panel.said.count())]
 
 
+def test_what_only_one_group_says():
+    said = {"a": "A red ball on a hill by day.", "b": "The red ball is with a dog."}
+    assert only_in("a", said) == ["hill", "day"]
+    assert only_in("b", said) == ["dog"]
+    assert only_in("a", {"a": "Ein Hund auf dem Ball", "b": "Ein Hund mit dem Ball"}) == ["auf"]
+
+
 def test_two_groups_side_by_side(two):
     workspace = two()
     session, panel = workspace.session, compared(workspace)

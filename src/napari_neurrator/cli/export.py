@@ -8,9 +8,14 @@ from ..errors import NeurratorError
 
 
 def export(
-    narrations: Annotated[str, typer.Argument(help="JSON lines that 'neurrator narrate' or 'neurrator replay' wrote.")],
+    narrations: Annotated[
+        str,
+        typer.Argument(
+            help="JSON lines that 'neurrator narrate' or 'neurrator replay' wrote, or a session saved by the window (.neurrator.json or .toml)."
+        ),
+    ],
     recording: Annotated[
-        str | None, typer.Argument(help="The recording, where it has moved; by default the one that the lines name.")
+        str | None, typer.Argument(help="The recording, where it has moved; by default the one that the file names.")
     ] = None,
     csv: Annotated[str | None, typer.Option(help="Write a table.", metavar="OUT.csv")] = None,
     nwb: Annotated[
@@ -28,7 +33,10 @@ def export(
         typer.Option(help="Write what each unit contributed to one narration (see --ask).", metavar="OUT.csv"),
     ] = None,
     line: Annotated[
-        int, typer.Option(help="Which narration, for --figure and --units-csv; the first is 1.", min=1)
+        int,
+        typer.Option(
+            help="Which narration, for --figure and --units-csv, and whose units, for --mp4; the first is 1.", min=1
+        ),
     ] = 1,
     ask: Annotated[
         str | None,
@@ -48,11 +56,9 @@ def export(
     ] = None,
 ) -> None:
     """Take narrations home: a table, NWB, a captioned movie, a figure, contributions by unit."""
-    from ..export.files import read_narrations
-
     if not any((csv, nwb, mp4, figure, units_csv)):
         raise NeurratorError("Say what to write: --csv, --nwb, --mp4, --figure or --units-csv.")
-    lines = read_narrations(narrations)
+    lines, saved = _read(narrations, recording, frames)
     if line > len(lines):
         raise NeurratorError(f"--line {line} is not there: {narrations} holds {len(lines)} narrations.")
     if csv:
@@ -61,14 +67,14 @@ def export(
         _done(write_csv(csv, lines), f"{len(lines)} narrations")
     if not any((nwb, mp4, figure, units_csv)):
         return
-    source = _Source(lines, lines[line - 1], recording, frames)
+    source = _Source(lines, lines[line - 1], recording, frames, saved)
     try:
         if nwb:
             from ..export.nwb import write_nwb
 
             _done(write_nwb(nwb, lines, source.recording), f"{len(lines)} narrations")
         if mp4:
-            _movie(mp4, lines, source, heatmap, repeat)
+            _movie(mp4, lines[line - 1], lines, source, heatmap, repeat)
         asked = source.contributions(ask) if units_csv or (figure and ask) else None
         if units_csv:
             from ..export.table import write_table
@@ -89,16 +95,34 @@ def export(
         source.close()
 
 
+def _read(path: str, recording: str | None, frames: str | None) -> tuple[list, Any]:
+    """Return narrations, and the session that they are from."""
+    from ..export.saved import is_saved_session, narrations_of_session
+
+    if not is_saved_session(path):
+        from ..export.files import read_narrations
+
+        return read_narrations(path), None
+    from .progress import progress_bars
+
+    with progress_bars() as report:
+        saved = narrations_of_session(path, recording, frames, report)
+    if saved.others:
+        print(f"Of {saved.recording.name}; the session holds sentences of other recordings, too: {', '.join(saved.others)}.")  # fmt: skip
+    return saved.lines, saved
+
+
 def _done(path: Any, what: str) -> None:
     print(f"{path}: {what}.")
 
 
-def _movie(out: str, lines: list, source: "_Source", heatmap: str | None, repeat: int | None) -> None:
+def _movie(out: str, of: Any, lines: list, source: "_Source", heatmap: str | None, repeat: int | None) -> None:
     from ..export.movie import write_movie
     from .progress import progress_bars
 
-    first = lines[0].repeat if repeat is None else repeat
-    chosen = [one for one in lines if one.repeat == first]
+    lines = [one for one in lines if (one.stimulus, one.unit_ids) == (of.stimulus, of.unit_ids)]
+    repeat = of.repeat if repeat is None else repeat
+    chosen = [one for one in lines if one.repeat == repeat]
     overlays = source.overlays(chosen, heatmap) if heatmap and chosen else None
     with progress_bars() as report:
         write_movie(out, lines, source.stimulus, overlays, repeat, on_progress=report)
@@ -108,7 +132,7 @@ def _movie(out: str, lines: list, source: "_Source", heatmap: str | None, repeat
 class _Source:
     """What the lines are about, opened when it is asked for."""
 
-    def __init__(self, lines: list, one: Any, recording: str | None, frames: str | None):
+    def __init__(self, lines: list, one: Any, recording: str | None, frames: str | None, saved: Any = None):
         from ..decoding import decoder_info
         from ..recording import open_recording
         from .progress import show_sample_being_made
@@ -122,8 +146,11 @@ class _Source:
         except NeurratorError:
             # Tables and movies need no decoder.
             self.info = None
-        presentations = self.config.presentations or (self.info.config.presentations if self.info else None)
-        self.recording = open_recording(name, presentations=presentations)
+        if saved is None:
+            presentations = self.config.presentations or (self.info.config.presentations if self.info else None)
+            self.recording = open_recording(name, presentations=presentations)
+        else:
+            self.recording, frames = saved.recording, frames or saved.frames
         self.frames = frames or (self.info.config.frames if self.info else None)
         self._opened: Any = None
         self._backend: Any = None

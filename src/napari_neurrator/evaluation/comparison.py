@@ -1,6 +1,5 @@
 """Compare groups of units on the same moments: what they say differently, where, and whether that is more than groups of as many random units would."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 
 from ..errors import NeurratorError
 from .statistics import benjamini_hochberg, p_value
+from .words import content_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,16 +124,12 @@ def _distance(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.
     return (first - second).norm(dim=-1).mean(0)
 
 
-def words_of(sentence: str) -> list[str]:
-    """Return the words of a sentence, in small letters."""
-    return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", sentence.casefold())
-
-
 def word_differences(first: Sequence[str], second: Sequence[str], least: int = 1) -> "pd.DataFrame":
-    """Tell which words the sentences of two groups differ in; see `count_differences`."""
+    """Tell which words the sentences of two groups differ in; see `count_differences`. Of sentences in English only content words are counted, see `words.content_words`."""
+    words = content_words([*first, *second])
     return count_differences(
-        Counter(word for one in first for word in words_of(one)),
-        Counter(word for one in second for word in words_of(one)),
+        Counter(word for some in words[: len(first)] for word in some),
+        Counter(word for some in words[len(first) :] for word in some),
         least,
     )
 

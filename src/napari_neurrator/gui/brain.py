@@ -83,9 +83,10 @@ class BrainView:
     def _leave(self) -> None:
         viewer, session = self._viewer, self.session
         compat.set_canvas_text(viewer, "")
-        for name in OWN:
-            if name in viewer.layers:
-                del viewer.layers[name]
+        with compat.batched(viewer):
+            for name in OWN:
+                if name in viewer.layers:
+                    del viewer.layers[name]
         viewer.dims.ndisplay = 2
         if session.stimulus is not None:
             compat.name_axes(viewer, "t", "y", "x")

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..backend import protocol as p
 from ..errors import NeurratorError
+from ..evaluation.words import content_words
 from .asking import counts_at, frame_at
 from .backend_link import BackendLink
 from .narrator import N_CONCEPTS, grown, pack_counts
-from .sentence_label import words_in
 from .state import PATCHES, Compared, PairDifference, Result, ResultKey, Session, Units
 from .waiting_job import WaitingJob
 
@@ -35,9 +35,10 @@ def candidates(session: Session) -> dict[str, Units]:
 
 
 def only_in(of: str, sentences: Mapping[str, str]) -> list[str]:
-    """Return the words of one sentence that no other says, each once."""
-    others = {word.casefold() for name, text in sentences.items() if name != of for word in words_in(text)}
-    return [word for word in dict.fromkeys(word.casefold() for word in words_in(sentences[of])) if word not in others]
+    """Return the words of one sentence that no other says, each once; of sentences in English only words with content."""
+    words = dict(zip(sentences, content_words(list(sentences.values())), strict=True))
+    others = {word for name, some in words.items() if name != of for word in some}
+    return [word for word in dict.fromkeys(words[of]) if word not in others]
 
 
 def difference_map(compared: Compared, first: str, second: str, what: str) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ def qt_window(viewer: Any) -> QMainWindow | None:
     """Return the main window of `viewer`, or None for a model without a window or a window already closed."""
     window = getattr(unwrap(viewer), "window", None)
     return getattr(window, "_qt_window", None)
+
+
+def batched(viewer: Any) -> AbstractContextManager:
+    """Add or remove several layers with one update of the scene; after each that is removed alone, napari collects garbage, which takes long in a process with many libraries."""
+    return getattr(unwrap(viewer).layers, "batched_update", nullcontext)()
 
 
 def native_canvas(viewer: Any) -> QWidget:

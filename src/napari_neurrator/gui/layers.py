@@ -105,12 +105,14 @@ class SceneLayers:
         """Lay out recording and stimulus from scratch."""
         session, layers = self.session, self._viewer.layers
         session.view = "probe"
-        for name in (
+        scene = (
             styles.LASSO, styles.UNITS, styles.CAPTION, styles.LABELS, styles.PROBES, styles.SENTENCE, styles.CHOSEN_PATCHES, styles.PATCH_GRID, styles.DIFFERENCE, styles.CROP,
             styles.HEATMAP, styles.MOVIE, styles.OPENING,
-        ):  # fmt: skip
-            if name in layers:
-                del layers[name]
+        )  # fmt: skip
+        with compat.batched(self._viewer):
+            for name in scene:
+                if name in layers:
+                    del layers[name]
         if session.recording is None:
             self.layout = None
             compat.set_title(self._viewer, "")
