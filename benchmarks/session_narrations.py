@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 NARRATIONS, RUNS = 10_000, 3
-WORDS = "a red ball rolls over the green hill on a sunny day while one brown cow stands beside some wooden fence".split()
+WORDS = (
+    "a red ball rolls over the green hill on a sunny day while one brown cow stands beside some wooden fence".split()
+)
 
 
 def sentences(units: list, decoder: str, n_frames: int) -> list:
@@ -23,7 +25,10 @@ def sentences(units: list, decoder: str, n_frames: int) -> list:
     from napari_neurrator.session_file import SavedSentence
 
     rng = np.random.default_rng(0)
-    sets = [[units[k] for k in np.sort(rng.choice(len(units), len(units) // 2, replace=False))] for _ in range(-(-NARRATIONS // n_frames))]
+    sets = [
+        [units[k] for k in np.sort(rng.choice(len(units), len(units) // 2, replace=False))]
+        for _ in range(-(-NARRATIONS // n_frames))
+    ]
     sets[0] = units
 
     def said() -> str:

@@ -155,9 +155,7 @@ def write_session(path: str | Path, session: SessionFile) -> Path:
     try:
         write_text(
             path,
-            _toml(document)
-            if path.suffix.lower() == ".toml"
-            else to_json(document, indent=1).decode() + "\n",
+            _toml(document) if path.suffix.lower() == ".toml" else to_json(document, indent=1).decode() + "\n",
         )
     except OSError as error:
         raise NeurratorError(f"The session could not be written to {path}: {error.strerror or error}.") from error
