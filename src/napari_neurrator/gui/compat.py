@@ -113,6 +113,12 @@ def canvas_size(viewer: Any) -> tuple[int, int]:
     return tuple(viewer.canvas.size) if hasattr(viewer, "canvas") else (600, 800)  # type: ignore[return-value]
 
 
+def show_layer(layer: Any, on: bool) -> None:
+    """Show or hide a layer; where it is so already, napari would build its scene anew all the same."""
+    if layer.visible != on:
+        layer.visible = on
+
+
 def set_canvas_text(viewer: Any, text: str) -> None:
     """Write a small line in the corner of the canvas, or clear it."""
     viewer = unwrap(viewer)

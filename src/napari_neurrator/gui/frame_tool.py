@@ -126,7 +126,7 @@ class FrameTool:
         everywhere = geometry is not None and len(shown) == geometry.rows * geometry.columns
         made = boxes(geometry, shown) if geometry is not None and not everywhere else []
         if not made:
-            layer.visible = False
+            compat.show_layer(layer, False)
             return
         layer.data = []
         layer.add(
@@ -136,4 +136,4 @@ class FrameTool:
             face_color="transparent",
             edge_width=0.005 * self.layers.layout.frame.height,
         )
-        layer.visible = True
+        compat.show_layer(layer, True)

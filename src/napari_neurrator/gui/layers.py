@@ -434,7 +434,7 @@ class SceneLayers:
             return
         geometry = session.geometry
         if geometry is None or session.shown is None:
-            layer.visible = False
+            compat.show_layer(layer, False)
             return
         heat = self.heat_values()
         # an empty map rather than a hidden layer, for showing and hiding makes napari build its scene anew
@@ -448,8 +448,7 @@ class SceneLayers:
             layer.scale = geometry.scale
         if not np.array_equal(layer.translate, geometry.translate):
             layer.translate = geometry.translate
-        if not layer.visible:
-            layer.visible = True
+        compat.show_layer(layer, True)
         self._colour_bar()
 
     def _on_opacity(self) -> None:
@@ -493,7 +492,7 @@ class SceneLayers:
             return
         frame = self.layout.frame
         if geometry is None or tuple(geometry.crop) == (0, 0, round(frame.height), round(frame.width)):
-            layer.visible = False
+            compat.show_layer(layer, False)
             return
         top, left, height, width = geometry.crop
         box = np.array([[top, left], [top, left + width], [top + height, left + width], [top + height, left]]) - 0.5
@@ -508,7 +507,7 @@ class SceneLayers:
             "anchor": "lower_left",
             "translation": (0.012 * frame.width, 0.0),
         }
-        layer.visible = True
+        compat.show_layer(layer, True)
 
 
 def heat_of(result: Any, shown: Any) -> tuple[np.ndarray, tuple[float, float]] | None:
