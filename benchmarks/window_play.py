@@ -90,6 +90,17 @@ def fill(session: Any, every: int = 3) -> None:
     session.results_grew.emit()
 
 
+def dismiss_notifications() -> None:
+    """Close what napari says in the corner of the canvas: it fades by itself, but not while the mouse of a virtual screen happens to rest on it."""
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from napari_neurrator.gui import mouse
+
+    for notification in list(NapariQtNotification._instances):
+        print(f"(dismissed: {notification.message.text()})")
+        notification.close()
+    mouse.settle(300)
+
+
 def play(workspace: Any, viewer: Any) -> dict[str, float]:
     """Play for some seconds; return frames due and drawn, and milliseconds of the program's own share of a step and of drawing one frame."""
     from napari_neurrator.gui import compat, mouse
@@ -215,6 +226,7 @@ def main() -> None:
         if options.no_spikes:
             workspace.docks["Play"].spikes.setChecked(False)
         mouse.settle(1000)
+        dismiss_notifications()
         played = play(workspace, viewer)
         alone = napari_alone(width, height)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")

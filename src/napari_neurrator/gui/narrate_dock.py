@@ -54,6 +54,7 @@ class NarrateDock(parts.Listener):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace.session)
+        self._shown_result: Result | None = None
         self.workspace = workspace
         session = self.session
         layout = parts.column(parts.scrolled(self))
@@ -281,7 +282,11 @@ class NarrateDock(parts.Listener):
         self.asked.setText(words)
 
     def _show_result(self) -> None:
-        result = self.told
+        result, playing = self.told, self.session.playing
+        if playing and result is self._shown_result:
+            # while the film plays, results come more often than sentences
+            return
+        self._shown_result = result if playing else None
         self.asked_note()
         if result is None:
             for label in (self.sentence, self.reference, self.prior):
