@@ -205,6 +205,14 @@ def go_to_frame(viewer: Any, frame: int) -> None:
         dims.set_current_step(0, frame)
 
 
+def draw_frame(viewer: Any, layer: Any, frame: int) -> bool:
+    """Draw a frame of the film and leave the slider where it is; where this napari cannot, or other layers change along the slider, return False."""
+    viewer = unwrap(viewer)
+    if any(other.visible and other is not layer and other.ndim > 2 for other in viewer.layers):
+        return False
+    return _draw_image(viewer, layer, np.asarray(layer.data[frame]))
+
+
 def play_to_frame(viewer: Any, layer: Any, frame: int) -> None:
     """Move the first slider while the film plays: only layers that change along it are sliced, once, and no thumbnail is made.
 

@@ -52,7 +52,7 @@ class CourseStrip(parts.Listener):
         session, events = self.session, self.session.events
         self.listen(self._show, events.course_open, events.shown, session.scene_changed, events.view, events.decoder)
         self.listen(self.update, events.course, events.ceiling, events.labels)
-        self.listen(self._mark, events.frame)
+        self.listen(self._mark, workspace.player.followed)
 
     # -- what is drawn ---------------------------------------------------------------------------------------------------------------
     def _shut(self) -> None:

@@ -91,7 +91,7 @@ class InspectPanel(parts.Listener):
         events = self.session.events
         self._under: int | None = None
         workspace.frame_tool.hovered.connect(self._on_hover)
-        self.listen(self._show, events.inspected, events.frame, events.repeat)
+        self.listen(self._show, events.inspected, workspace.player.followed, events.repeat)
         self.listen(self._show_mode, events.on_frame, events.geometry, events.grid_shown)
         self.listen(self._show_hover, events.result, events.on_frame)
 

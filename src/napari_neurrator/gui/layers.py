@@ -11,7 +11,9 @@ from psygnal import Signal
 from . import compat, layer_data, subtitle
 from . import layer_styles as styles
 from .brain_layers import UNIT_UM, brain_labels, places
+from .frames import Frames
 from .layout import Layout, lay_out
+from .player import FOLLOW_S
 from .showing import Showing
 from .state import INTERPOLATIONS, PATCHES, HeatScale, Session
 
@@ -45,7 +47,7 @@ class SceneLayers:
         self.showing: Showing | None = None
         """Gives sentence and maps while the film plays; the workspace sets it."""
         self._scaled: Any = None
-        self._captioned_s = 0.0
+        self._captioned_s = self._moved_s = 0.0
         session.dark = compat.is_dark(viewer)
         events = session.events
         self._links: list[tuple[Any, Callable]] = [
@@ -350,7 +352,7 @@ class SceneLayers:
     def _on_frame(self) -> None:
         session, movie = self.session, self.get(styles.MOVIE)
         if session.playing and movie is not None and not self.away:
-            compat.play_to_frame(self._viewer, movie, session.frame)
+            self._play_to(movie)
             self._heatmap()
             # nobody reads numbers faster
             if time.perf_counter() - self._captioned_s < CAPTION_S:
@@ -360,8 +362,17 @@ class SceneLayers:
         self._captioned_s = time.perf_counter()
         self._caption()
 
+    def _play_to(self, movie: Any) -> None:
+        now, frame = time.perf_counter(), self.session.frame
+        if now - self._moved_s >= FOLLOW_S or not compat.draw_frame(self._viewer, movie, frame):
+            self._moved_s = now
+            compat.play_to_frame(self._viewer, movie, frame)
+        if isinstance(movie.data, Frames):
+            movie.data.read_ahead(frame)
+
     def _on_playing(self, on: bool) -> None:
         if not on and not self.away and self.get(styles.MOVIE) is not None:
+            self.return_to_frame()
             compat.settle_dims(self._viewer)
             self._caption()
         self._scaled = None

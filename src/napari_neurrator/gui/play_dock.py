@@ -61,7 +61,7 @@ class PlayDock(parts.Listener):
         self.listen(self._show_speed, events.speed)
         self.listen(lambda: self.loop.setChecked(session.loop), events.loop)
         self.listen(self._show_every, events.sentence_every_s)
-        self.listen(self._show_head, events.frame)
+        self.listen(self._show_head, workspace.player.followed)
         self.listen(self._show_span, events.repeat, events.stimulus, session.scene_changed)
         self.listen(
             self._read, events.selected, events.repeat, events.only_good, events.spikes_ready, session.scene_changed
@@ -161,8 +161,6 @@ class PlayDock(parts.Listener):
         self.play.setText("❚❚  Pause" if on else "▶  Play")
         self.play.setAccessibleName("Pause the film" if on else "Play the film")
         self.play.setEnabled(self.session.stimulus is not None)
-        if not on:
-            self._show_head()
 
     def _show_speed(self) -> None:
         near = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - self.session.speed))
