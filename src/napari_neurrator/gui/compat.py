@@ -113,6 +113,16 @@ def canvas_size(viewer: Any) -> tuple[int, int]:
     return tuple(viewer.canvas.size) if hasattr(viewer, "canvas") else (600, 800)  # type: ignore[return-value]
 
 
+def move_shape(layer: Any, corners: np.ndarray) -> None:
+    """Give the only shape of a layer other corners; `layer.data = …` makes it anew, which takes as long as half a frame of a film lasts."""
+    edit = getattr(getattr(layer, "_data_view", None), "edit", None)
+    if edit is None:
+        layer.data = [corners]
+        return
+    edit(0, corners)
+    layer.refresh()
+
+
 def show_layer(layer: Any, on: bool) -> None:
     """Show or hide a layer; where it is so already, napari would build its scene anew all the same."""
     if layer.visible != on:
