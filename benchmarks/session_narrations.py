@@ -14,9 +14,29 @@ from typing import Any
 import numpy as np
 
 NARRATIONS, RUNS = 10_000, 3
-WORDS = (
-    "a red ball rolls over the green hill on a sunny day while one brown cow stands beside some wooden fence".split()
-)
+WORDS = [
+    "a",
+    "red",
+    "ball",
+    "rolls",
+    "over",
+    "the",
+    "green",
+    "hill",
+    "on",
+    "a",
+    "sunny",
+    "day",
+    "while",
+    "one",
+    "brown",
+    "cow",
+    "stands",
+    "beside",
+    "some",
+    "wooden",
+    "fence",
+]
 
 
 def sentences(units: list, decoder: str, n_frames: int) -> list:

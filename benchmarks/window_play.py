@@ -93,6 +93,7 @@ def fill(session: Any, every: int = 3) -> None:
 def dismiss_notifications() -> None:
     """Close what napari says in the corner of the canvas: it fades by itself, but not while the mouse of a virtual screen happens to rest on it."""
     from napari._qt.dialogs.qt_notification import NapariQtNotification
+
     from napari_neurrator.gui import mouse
 
     for notification in list(NapariQtNotification._instances):
