@@ -422,14 +422,14 @@ class SceneLayers:
     def heat_values(self) -> tuple[np.ndarray, tuple[float, float]] | None:
         """Return what lies on the frame now and the range of its colours, or None.
 
-        While the film plays it is what is known of the play head's place, and one range holds for all of the showing, so that one sees the map grow and fade.
+        While the film plays it is what is known of the play head's place. One range holds for all of the showing, so that brightness can be compared from frame to frame.
         """
         session = self.session
-        if not session.playing or self.showing is None:
+        if self.showing is None:
             return None if session.result is None else heat_of(session.result, session.shown)
-        here = self.showing.map_at(session.frame)
+        here = self.showing.map_at(session.frame) if session.playing else session.result
         found = None if here is None else heat_of(here, session.shown)
-        return None if found is None else (found[0], (0.0, self._top()))
+        return None if found is None else (found[0], (0.0, max(self._top(), found[1][1])))
 
     def _top(self) -> float:
         """Return the largest patch of what is shown in this showing, as far as it is known."""
