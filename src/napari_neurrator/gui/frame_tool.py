@@ -40,9 +40,13 @@ class FrameTool:
         self._links += [(signal, self._outline) for signal in (events.asked, events.inspected, events.frame, events.repeat, events.geometry, layers.built)]  # fmt: skip
         for signal, slot in self._links:
             signal.connect(slot)
+        # napari lets another layer that becomes active move the picture again
+        self._active = compat.unwrap(viewer).layers.selection.events.active
+        self._active.connect(self._hold, position="last")
 
     def close(self) -> None:
         """Stop listening."""
+        self._active.disconnect(self._hold)
         for signal, slot in self._links:
             signal.disconnect(slot)
         self._links = []
@@ -58,6 +62,10 @@ class FrameTool:
         if what:
             self.session.view, self.session.lassoing = "probe", False
         compat.hold_camera(self.viewer, bool(what))
+
+    def _hold(self, _event: Any = None) -> None:
+        if self.session.on_frame:
+            compat.hold_camera(self.viewer, True)
 
     def _on_view(self, view: str) -> None:
         if view != "probe":

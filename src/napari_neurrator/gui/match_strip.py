@@ -33,9 +33,8 @@ class MatchStrip(Strip):
 
     # -- numbers ---------------------------------------------------------------------------------------------------------------------
     def span_of(self, match: Match) -> tuple[float, float]:
-        """Return the lowest and the highest cosine of the curve's axis: all of curve, mean grid and null, in tenths."""
-        with np.errstate(invalid="ignore"):
-            known = np.concatenate([match.mean, match.prior, match.low, match.high])
+        """Return the lowest and the highest cosine of the curve's axis, in tenths: the null's lower edge, which nothing is tested against, may lie below."""
+        known = np.concatenate([match.mean, match.prior, match.high])
         known = known[np.isfinite(known)]
         if not len(known):
             return 0.0, 1.0
@@ -97,9 +96,7 @@ class MatchStrip(Strip):
 
         painter.setFont(self.small_font())
         painter.setPen(self.ink(170))
-        for value, at in ((high, room.top() + 10), (low, room.bottom() - 16)):
-            if value == high:
-                at = room.top() + 14
+        for value, at in ((high, room.top() + 14), (low, room.bottom() - 16)):
             painter.drawText(QRectF(0, at, GUTTER_PX - 6, 16), Qt.AlignmentFlag.AlignRight, f"{value:.1f}")
         frames = np.flatnonzero(np.isfinite(match.prior))
         clock = self.player.clock

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFocusEvent, QLinearGradient, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -108,11 +108,29 @@ def heading(words: str) -> QLabel:
     return label
 
 
+class _Scrolled(QScrollArea):
+    """Scrolls up and down only, so that it is never narrower than what is in it and its bar."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Leave room for the bar."""
+        inside, bar = self.widget(), self.verticalScrollBar()
+        hint = super().minimumSizeHint()
+        if inside is None or bar is None:
+            return hint
+        return QSize(inside.minimumSizeHint().width() + bar.sizeHint().width(), hint.height())
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Take another width where what is in it needs one."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+
 def scrolled(parent: QWidget) -> QWidget:
     """Give `parent` an inside that scrolls when the window is low, so that a dock never forces the window to grow."""
     outer = QVBoxLayout(parent)
     outer.setContentsMargins(0, 0, 0, 0)
-    area = QScrollArea()
+    area = _Scrolled()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
