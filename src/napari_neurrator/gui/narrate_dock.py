@@ -79,7 +79,9 @@ class NarrateDock(parts.Listener):
         self.repeat.setToolTip("Which showing of this frame the spikes are taken from")
         self.repeat.valueChanged.connect(self._on_repeat)
         self.held_out = parts.text(wrap=False)
-        layout.addWidget(parts.row(parts.text("Showing", wrap=False), self.repeat, self.held_out, 1))
+        layout.addWidget(parts.row(parts.text("Showing", wrap=False), self.repeat, 1))
+        # below, for beside it there is no room in a narrow dock
+        layout.addWidget(parts.row(self.held_out, 1))
         self.prompt = QLineEdit()
         parts.named(self.prompt, "Prompt")
         parts.named(self.repeat, "Showing")

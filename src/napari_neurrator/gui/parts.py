@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFocusEvent, QLinearGradient, QPainter, QPaintEvent, QPen
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QFocusEvent, QLinearGradient, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QFrame,
@@ -109,21 +109,14 @@ def heading(words: str) -> QLabel:
 
 
 class _Scrolled(QScrollArea):
-    """Scrolls up and down only, so that it is never narrower than what is in it and its bar."""
+    """Scrolls up and down only: what is in it is never wider than what is seen of it, so that nothing hides behind the bar."""
 
-    def minimumSizeHint(self) -> QSize:
-        """Leave room for the bar."""
-        inside, bar = self.widget(), self.verticalScrollBar()
-        hint = super().minimumSizeHint()
-        if inside is None or bar is None:
-            return hint
-        return QSize(inside.minimumSizeHint().width() + bar.sizeHint().width(), hint.height())
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Take another width where what is in it needs one."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return super().eventFilter(watched, event)
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep to the width that is left beside the bar."""
+        inside, seen = self.widget(), self.viewport()
+        if inside is not None and seen is not None:
+            inside.setMaximumWidth(seen.width())
+        super().resizeEvent(event)
 
 
 def scrolled(parent: QWidget) -> QWidget:
