@@ -167,6 +167,7 @@ def test_one_scale_holds_for_the_showing_also_while_it_stands_still(room):
     assert session.result.key == key
     assert tuple(heat.contrast_limits) == (0.0, 2 * top)
     session.frame = 30
+    assert workspace.showing.top("red ball") == 2 * top
     assert float(np.max(heat.data)) == top
     assert tuple(heat.contrast_limits) == (0.0, 2 * top)
     assert session.heat_scale.high == 2 * top
