@@ -29,6 +29,7 @@ class MatchFollower:
         self._job = WaitingJob(session, link)
         self._known: OrderedDict[MatchKey, Match] = OrderedDict()
         self._asked: tuple[MatchKey, np.ndarray] | None = None
+        self._closed = False
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(REST_MS)
@@ -46,6 +47,8 @@ class MatchFollower:
 
     def close(self) -> None:
         """Stop listening and stop what runs."""
+        # what was put off until the window's thread is free may still come
+        self._closed = True
         self._timer.stop()
         for signal, slot in self._links:
             signal.disconnect(slot)
@@ -103,7 +106,7 @@ class MatchFollower:
     def _go_on(self) -> None:
         """Ask for the next moments that are not known yet."""
         session, key = self.session, self.key()
-        if key is None or self._asked is not None or not session.spikes_ready:
+        if self._closed or key is None or self._asked is not None or not session.spikes_ready:
             return
         assert session.moments is not None
         match = self._match(key)
