@@ -35,6 +35,7 @@ benchmark: $(VENV)/test-installed screen
 	$(BIN)/python benchmarks/session_size.py
 	$(BIN)/python benchmarks/backend.py
 	$(RUN) $(BIN)/python benchmarks/session_window.py
+	$(RUN) $(BIN)/python benchmarks/session_narrations.py
 	$(RUN) $(BIN)/python benchmarks/window_play.py
 
 $(VENV)/bin/python:

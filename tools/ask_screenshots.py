@@ -76,6 +76,7 @@ def main() -> None:
         session.on_frame, session.grid_shown = "inspect", True
         mouse.click(viewer, corner + patch)
         wait(lambda: session.inspected is not None and not session.inspected.stage, "the patch", 600)
+        wait(lambda: session.match is not None and session.match.key.patches == session.inspected.patches and session.match.n_known == session.match.n_wanted, "the match over the film", 600)  # fmt: skip
         mouse.settle(1000)
         shoot("patches")
         workspace.inspector.clear()

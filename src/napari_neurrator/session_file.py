@@ -6,11 +6,12 @@ Both spellings hold the same fields; ``neurrator replay`` takes either. Sets of 
 import json
 import os
 import tempfile
-import tomllib
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter, ValidationError, model_validator
+from pydantic_core import to_json
 
 from .errors import NeurratorError
 from .evaluation.evidence import Evidence
@@ -154,9 +155,7 @@ def write_session(path: str | Path, session: SessionFile) -> Path:
     try:
         write_text(
             path,
-            _toml(document)
-            if path.suffix.lower() == ".toml"
-            else json.dumps(document, indent=1, ensure_ascii=False) + "\n",
+            _toml(document) if path.suffix.lower() == ".toml" else to_json(document, indent=1).decode() + "\n",
         )
     except OSError as error:
         raise NeurratorError(f"The session could not be written to {path}: {error.strerror or error}.") from error
@@ -164,7 +163,7 @@ def write_session(path: str | Path, session: SessionFile) -> Path:
 
 
 def _toml(document: dict[str, Any]) -> str:
-    import tomli_w
+    import rtoml
 
     def without_none(value: Any) -> Any:
         # TOML has no null: what is not there is None.
@@ -172,7 +171,7 @@ def _toml(document: dict[str, Any]) -> str:
             return {key: without_none(item) for key, item in value.items() if item is not None}
         return [without_none(item) for item in value] if isinstance(value, list) else value
 
-    return tomli_w.dumps(without_none(document))
+    return rtoml.dumps(without_none(document))
 
 
 def _take_unit_sets(contents: Any, path: Path) -> list[list[list[int | str]] | None]:
@@ -228,7 +227,12 @@ def read_contents(path: Path, what: str) -> Any:
         if path.stat().st_size > _LARGEST:
             raise NeurratorError(f"{path} is too large to be {what}: it has {path.stat().st_size / 1e6:,.0f} MB.")
         text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+        if path.suffix.lower() != ".toml":
+            return json.loads(text)
+        import rtoml
+
+        # tomllib takes seconds for ten thousand sentences
+        return rtoml.loads(text)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
         raise NeurratorError(f"{path} cannot be read as {what}: {why}.") from error
@@ -270,14 +274,19 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def _with_paths(session: SessionFile, folder: Path, change: Any) -> SessionFile:
+    # thousands of sentences name the same decoder
+    changed = cache(partial(change, folder=folder))
+
     def each(recording: SavedRecording) -> SavedRecording:
         one = {
-            name: None if getattr(recording, name) is None else change(getattr(recording, name), folder)
+            name: None if getattr(recording, name) is None else changed(getattr(recording, name))
             for name in ("source", "presentations", "frames", "decoder")
         }
-        pool = None if recording.pool is None else [change(source, folder) for source in recording.pool]
+        pool = None if recording.pool is None else [changed(source) for source in recording.pool]
         sentences = [
-            sentence.model_copy(update={"decoder": change(sentence.decoder, folder)})
+            sentence.model_copy(update={"decoder": changed(sentence.decoder)})
+            if changed(sentence.decoder) != sentence.decoder
+            else sentence
             for sentence in recording.sentences
         ]
         return recording.model_copy(update={**one, "pool": pool, "sentences": sentences})

@@ -160,6 +160,46 @@ def test_a_region_is_inspected_as_the_library_does(backend, small_decoder, small
     assert events.index(found) < len(events) - 2
 
 
+def test_a_region_is_matched_over_time(backend, small_decoder, small_sample, moment, tower):
+    stored, units, _, _ = moment
+    recording = open_recording(small_sample)
+    stimulus, name = open_stimulus(recording, "natural_movie_one")
+    table = moments(recording, name, stimulus)
+    rows = table[(table["repeat"] == 4) & (table["frame"] % 25 == 0)].sort_values("frame", ascending=False)
+    windows = spike_windows(recording, rows, stored.info.window, units)
+    frames = rows["frame"].tolist()
+    request = p.MatchRequest(
+        job_id="m", decoder=str(small_decoder), unit_ids=units, windows=p.PackedArray.pack(windows), frames=frames, patches=[65, 64],
+        shown=p.ShownFrames(recording=str(small_sample), stimulus="natural_movie_one", numbers=sorted(frames)),
+    )  # fmt: skip
+    events = run(backend, request)
+    assert isinstance(events[-1], p.Done), events[-1]
+    found = [event for event in events if isinstance(event, p.Matches)]
+    assert [one.start for one in found] == list(np.cumsum([0] + [one.prior.shape[0] for one in found])[:-1])
+    cosine, prior, low, high = (
+        np.concatenate([getattr(one, field).unpack() for one in found]) for field in ("cosine", "prior", "low", "high")
+    )
+    true = tower.grids(np.stack([stimulus.frame(frame) for frame in frames])).cpu()
+    grids = stored.decoder.predict(windows, units).cpu()
+    similar = torch.nn.functional.cosine_similarity
+    assert cosine == pytest.approx(similar(grids, true, dim=-1)[:, [64, 65]].numpy(), abs=2e-3)
+    mean_grid = stored.decoder.prior_grid.cpu()
+    assert prior == pytest.approx(similar(mean_grid[None], true, dim=-1)[:, [64, 65]].mean(1).numpy(), abs=2e-3)
+    assert (low < high).all()
+    # one moment by hand: what each other frame gains there, added to what the mean grid scores
+    others, weights = stored.references["grids"].float()[:, [64, 65]], stored.references["weights"].numpy()
+    same = similar(true[0, [64, 65]], others, dim=-1).mean(1).numpy() > 1 - 1e-4
+    gains = similar(grids[0, [64, 65]], others, dim=-1).mean(1) - similar(mean_grid[[64, 65]], others, dim=-1).mean(1)
+    gains, weights = gains.numpy()[~same], weights[~same] / weights[~same].sum()
+    assert weights[gains + prior[0] < low[0] - 2e-3].sum() <= 0.05 + 1e-6
+    assert weights[gains + prior[0] <= low[0] + 2e-3].sum() >= 0.05 - 1e-6
+    assert weights[gains + prior[0] > high[0] + 2e-3].sum() <= 0.05 + 1e-6
+    strange = request.model_copy(update={"job_id": "n", "frames": [*frames[:-1], 1]})
+    assert "Frame 1 is asked for" in run(backend, strange)[-1].message
+    few = request.model_copy(update={"job_id": "o", "frames": frames[:-1]})
+    assert "give one window a frame" in run(backend, few)[-1].message
+
+
 def test_groups_are_compared_as_the_library_does(backend, small_decoder, moment):
     stored, units, window, _ = moment
     groups = {"odd": units[1::2], "even": units[::2], "few": units[:5]}

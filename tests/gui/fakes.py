@@ -171,7 +171,7 @@ class FakeBackend:
         self.requests.append(request)
         does = {
             "fit": self._fit, "narrate": self._narrate, "course": self._course, "gallery": self._gallery, "ask": self._ask, "without": self._without,
-            "inspect": self._inspect, "compare": self._compare,
+            "inspect": self._inspect, "match": self._match, "compare": self._compare,
         }  # fmt: skip
         thread = threading.Thread(target=does.get(request.kind, self._label), args=(request, on_event))
         self.threads.append(thread)
@@ -358,6 +358,22 @@ class FakeBackend:
                 return on_event(p.Cancelled(job_id=job))
             alike = [p.AlikePatch(frame=f, patch=14 + f, cosine=0.9 - f / 200) for f in (3, 60)]
             on_event(p.Alike(job_id=job, patches=alike))
+        on_event(p.Done(job_id=job))
+
+    def _match(self, request, on_event):
+        """The cosine of patch n at frame f is n / 200 + f / 900, and the null runs from 0.1 to 0.4."""
+        job, frames = request.job_id, np.array(request.frames, np.float32)
+        patches = np.array(request.patches or range(144), np.float32)
+        for start in range(0, len(frames), 16):
+            threading.Event().wait(self.delay_s)
+            self.hold.wait(5)
+            if job in self.cancelled:
+                return on_event(p.Cancelled(job_id=job))
+            part = frames[start : start + 16]
+            cosine, flat = patches[None] / 200 + part[:, None] / 900, np.ones_like(part)
+            arrays = {"cosine": cosine, "prior": 0.2 * flat, "low": 0.1 * flat, "high": 0.4 * flat}
+            packed = {name: p.PackedArray.pack(np.ascontiguousarray(a, np.float32)) for name, a in arrays.items()}
+            on_event(p.Matches(job_id=job, start=start, **packed))
         on_event(p.Done(job_id=job))
 
     def _compare(self, request, on_event):

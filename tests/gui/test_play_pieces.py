@@ -277,3 +277,31 @@ def test_undo_and_redo():
     assert "nothing to undo" in session.status
     session.recording = fakes.FakeRecording(n=5)
     assert not history.can_undo
+
+
+def test_maps_are_forgotten_before_sentences(monkeypatch):
+    from napari_neurrator.gui import narrator
+    from napari_neurrator.gui.state import ConceptMap, Result, ResultKey
+
+    monkeypatch.setattr(narrator, "KEPT", 3)
+    maps = (ConceptMap(1, "ball", 2.0, np.ones((2, 2), np.float32)),)
+    results = {}
+    for moment in range(8):
+        key = ResultKey("d", "", moment, (1,))
+        results[key] = Result(key, moment, 0, 1, text="" if moment % 2 else "a ball", concepts=maps)
+    narrator.let_go(results)
+    assert [key.moment for key in results] == [0, 2, 4, 5, 6, 7]
+    assert [bool(result.concepts) for result in results.values()] == [False, False, False, True, True, True]
+
+
+def test_frames_are_read_ahead_and_are_the_same():
+    from napari_neurrator.gui.frames import AHEAD, Frames
+
+    stimulus = fakes.FakeStimulus(n_frames=12)
+    frames = Frames(stimulus)
+    frames.read_ahead(3)
+    frames._reading.result(10)
+    assert set(frames._kept) == {0, *range(4, 4 + AHEAD)}
+    # at the end there is nothing ahead
+    frames.read_ahead(11)
+    assert all(np.array_equal(frames[i], stimulus.frame(i)) for i in range(12))

@@ -84,11 +84,96 @@ def test_wild_files_are_refused_in_a_sentence(tmp_path_factory, contents):
             read(path)
 
 
+OLD_TOML = """\
+kind = "neurrator session"
+format = 2
+current = 0
+
+[[recordings]]
+source = "x.nwb"
+selected = [
+    1,
+    "b",
+]
+unit_sets = [
+    [
+        1,
+        "b",
+    ],
+]
+
+[recordings.groups]
+"ä b" = [
+    3,
+]
+
+[[recordings.sentences]]
+units = 0
+frame = 2
+repeat = 0
+moment = 7
+decoder = "d"
+text = "ein Bär,\\n3 µm"
+held_out = true
+
+[recordings.sentences.evidence]
+patch_cosine = 0.5
+prior_cosine = 0.25
+gain = 0.25
+usual = -1e-7
+p = 0.01
+least = 0.005
+"""
+
+
+def test_toml_as_it_was_first_spelt_is_read(tmp_path):
+    path = tmp_path / "s.neurrator.toml"
+    path.write_text(OLD_TOML, encoding="utf-8")
+    recording = read_session(path).recordings[0]
+    assert (recording.source, recording.selected) == (str(tmp_path / "x.nwb"), [1, "b"])
+    assert recording.groups == {"ä b": [3]}
+    (sentence,) = recording.sentences
+    assert (sentence.units, sentence.text, sentence.decoder) == ([1, "b"], "ein Bär,\n3 µm", str(tmp_path / "d"))
+    assert sentence.evidence.usual == -1e-7
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    text=st.text(min_size=1),
+    number=st.floats(allow_nan=False, allow_infinity=False),
+    unit=st.text(min_size=1) | st.integers(0, 2**53),
+)
+def test_both_spellings_keep_any_text_and_every_digit(tmp_path_factory, text, number, unit):
+    folder = tmp_path_factory.mktemp("any")
+    sentence = SavedSentence(
+        units=[unit], frame=0, repeat=0, moment=0, decoder="d", text=text, mean_cosine=number, settings={text: [number]}
+    )
+    made = SessionFile(recordings=[SavedRecording(source="sample", groups={text: [unit]}, sentences=[sentence])])
+    for ending in ("json", "toml"):
+        read = read_session(write_session(folder / f"s.neurrator.{ending}", made)).recordings[0]
+        assert read.groups == {text: [unit]}
+        (again,) = read.sentences
+        assert (again.text, again.mean_cosine, again.units, again.settings) == (text, number, [unit], {text: [number]})
+
+
+@settings(max_examples=40, deadline=None)
+@given(contents=st.binary(max_size=200) | st.text(alphabet='{}[]"=.:,01ek\n', max_size=60).map(str.encode))
+def test_wild_toml_is_refused_in_a_sentence(tmp_path_factory, contents):
+    path = tmp_path_factory.mktemp("wild") / "x.neurrator.toml"
+    path.write_bytes(contents)
+    with pytest.raises(NeurratorError):
+        read_session(path)
+
+
 def test_missing_deep_and_unwritable(tmp_path):
     with pytest.raises(NeurratorError, match="No such file"):
         read_session(tmp_path / "none.neurrator.json")
     deep = tmp_path / "deep.neurrator.json"
     deep.write_text("[" * 100_000)
+    with pytest.raises(NeurratorError):
+        read_session(deep)
+    deep = tmp_path / "deep.neurrator.toml"
+    deep.write_text("a = " + "[" * 100_000)
     with pytest.raises(NeurratorError):
         read_session(deep)
     (tmp_path / "file").write_text("")

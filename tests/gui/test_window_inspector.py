@@ -133,6 +133,60 @@ def test_grid_on_the_frame(inspecting):
     assert not grid.visible
 
 
+def test_match_over_the_film_follows_the_region_and_a_click_goes_there(inspecting):
+    workspace = inspecting()
+    session, panel = workspace.session, workspace.docks["Patches"]
+    # of all patches, for none is chosen yet
+    workspace.wait(lambda: session.match is not None and session.match.n_known == session.match.n_wanted == 90)
+    assert session.match.key.patches == ()
+    assert session.match.cosine.shape == (90, 144)
+    assert panel.over_time.text() == "Over the film: all patches"
+    # a region that is drawn
+    mouse.draw(workspace.viewer, np.array([[12, 32], [15, 36], [28, 58]]))
+    patches = (13, 14, 15, 25, 26, 27)
+    workspace.wait(lambda: session.match.key.patches == patches and session.match.n_known == 90)
+    match = session.match
+    assert match.cosine == pytest.approx(np.array(patches) / 200 + np.arange(90)[:, None] / 900, abs=1e-5)
+    assert {request.patches is None for request in requests(workspace, "match")} == {True, False}
+    assert sorted(frame for r in requests(workspace, "match") if r.patches for frame in r.frames) == list(range(90))
+    assert "0 of 90 moments lie above the band" in panel.tested.text()
+    assert "prove nothing" in panel.tested.text()
+    # a click goes to that moment; this one is not the one that was inspected
+    strip = panel.strip
+    x = round(strip.axis.x(workspace.player.clock.onset(60) + 1 / 60))
+    QTest.mouseClick(strip, Qt.MouseButton.LeftButton, pos=strip.rect().topLeft() + type(strip.rect().topLeft())(x, 20))
+    assert session.frame == 60
+    assert strip.head_s == pytest.approx(workspace.player.clock.onset(60))
+    tip = strip.tip_at(workspace.player.clock.onset(60) + 0.01, 150)
+    assert "decoded against true: 0.17" in tip
+    assert "0.10 to 0.40" in tip
+    assert "row 2, column 2" in strip.tip_at(workspace.player.clock.onset(60) + 0.01, 2)
+    # what is drawn: the band and the curve have their colours
+    picture = strip.grab().toImage()
+    seen = {picture.pixelColor(px, py).name() for px in range(80, picture.width() - 10, 7) for py in range(2, 90, 9)}
+    assert len(seen) > 3
+    # what is known is kept
+    n = len(requests(workspace, "match"))
+    workspace.inspector.clear()
+    workspace.wait(lambda: session.match.key.patches == ())
+    mouse.settle(600)
+    assert len(requests(workspace, "match")) == n
+
+
+def test_nothing_is_followed_while_nobody_looks(inspecting):
+    workspace = inspecting()
+    session = workspace.session
+    workspace.wait(lambda: session.match is not None and session.match.n_known == 90)
+    compat.dock_of(workspace.docks["Patches"]).hide()
+    mouse.settle(50)
+    assert not session.match_open
+    assert session.match is None
+    n = len(requests(workspace, "match"))
+    session.select(session.unit_ids[:5])
+    mouse.settle(600)
+    assert len(requests(workspace, "match")) == n
+
+
 def test_a_lost_film_leaves_the_rest(inspecting, monkeypatch):
     from napari_neurrator.errors import NeurratorError
     from napari_neurrator.gui import inspecting as module

@@ -1,5 +1,7 @@
 """Playing: by button, key and track, with what is worked out ahead."""
 
+from dataclasses import replace
+
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -144,6 +146,31 @@ def test_sentences_and_maps_move_while_it_plays(room):
     session.frame = 41
     mouse.settle(30)
     assert session.spoken is session.result
+
+
+def test_one_scale_holds_for_the_showing_also_while_it_stands_still(room):
+    workspace, session, _ = ready(room)
+    session.live = False
+    session.frame = 30
+    workspace.docks["Narrate"].go.click()
+    workspace.wait(lambda: session.result is not None and session.result.finished)
+    session.shown = "red ball"
+    heat = workspace.layers.get(styles.HEATMAP)
+    top = workspace.showing.top("red ball")
+    assert tuple(heat.contrast_limits) == (0.0, top)
+    # another frame of the showing is twice as bright
+    twice = tuple(replace(concept, heatmap=2 * concept.heatmap) for concept in session.result.concepts)
+    key = replace(session.result.key, moment=session.moments.row(31, session.repeat))
+    session.results[key] = replace(session.result, key=key, frame=31, concepts=twice)
+    session.results_grew.emit()
+    session.frame = 31
+    assert session.result.key == key
+    assert tuple(heat.contrast_limits) == (0.0, 2 * top)
+    session.frame = 30
+    assert workspace.showing.top("red ball") == 2 * top
+    assert float(np.max(heat.data)) == top
+    assert tuple(heat.contrast_limits) == (0.0, 2 * top)
+    assert session.heat_scale.high == 2 * top
 
 
 def test_playing_asks_ahead_and_a_new_selection_cancels(room):

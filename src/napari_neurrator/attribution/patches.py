@@ -227,3 +227,80 @@ def patches_over_time(
         if on_progress:
             on_progress(part.stop, len(windows))
     return cosine, prior
+
+
+@dataclass(frozen=True, eq=False)
+class MatchOverTime:
+    """How close decoded and true patches of a region are, moment by moment.
+
+    Attributes
+    ----------
+    cosine : numpy.ndarray
+        Of decoded and true, float32 (moment, patch of the region).
+    prior : numpy.ndarray
+        Mean over the region of what the mean grid scores, float32 (moment,).
+    low, high : numpy.ndarray
+        Between these lie nine tenths of what the region would score had another frame been on, float32 (moment,); NaN where there is none to compare with.
+    """
+
+    cosine: np.ndarray
+    prior: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@torch.inference_mode()
+def match_over_time(
+    decoded: torch.Tensor,
+    true: torch.Tensor,
+    prior: torch.Tensor,
+    patches: list[int] | np.ndarray | None,
+    others: np.ndarray | Rows,
+    weights: np.ndarray | None = None,
+) -> MatchOverTime:
+    """Hold decoded against true patches with the null of `inspect_patches`, for many moments.
+
+    The gain of a frame is how much nearer to it the decoded patches lie than the mean grid does; the null puts every other frame in the place of the one that
+    was on, and adds its gain to what the mean grid scores at the true one.
+
+    Parameters
+    ----------
+    decoded, true : torch.Tensor
+        What was decoded and the grids of the frames shown, (moment, patch, width).
+    prior : torch.Tensor
+        The decoder's mean grid, (patch, width).
+    patches : sequence of int or None
+        The region; None is all.
+    others : numpy.ndarray or Rows
+        True grids that it is held against, (frame, patch, width); those that look like the true one there are left out.
+    weights : numpy.ndarray, optional
+        How many moments each of these stands for, (frame,).
+
+    Raises
+    ------
+    NeurratorError
+        The grid has no such patches.
+    """
+    chosen = check_patches(np.arange(len(prior)) if patches is None else patches, len(prior))
+    n, size = len(decoded), len(chosen)
+    grids, shown = normalize(decoded[:, chosen].float(), dim=-1), normalize(true[:, chosen].float(), dim=-1)
+    nothing = normalize(prior[chosen].float(), dim=-1)
+    away, flat = (grids - nothing).reshape(n, -1), shown.reshape(n, -1)
+    gains, same = [], []
+    for start in range(0, len(others), _AT_ONCE):
+        part = torch.from_numpy(np.asarray(others[start : start + _AT_ONCE][:, chosen], dtype=np.float32))
+        part = normalize(part, dim=-1).reshape(len(part), -1)
+        gains.append(away @ part.T / size)
+        same.append(flat @ part.T / size > 1 - 1e-4)
+    known = (nothing * shown).sum(-1).mean(1).numpy()
+    low, high = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
+    if gains:
+        gain, alike = torch.cat(gains, 1).numpy(), torch.cat(same, 1).numpy()
+        weight = np.ones(gain.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+        for moment in range(n):
+            rest = ~alike[moment]
+            if weight[rest].sum() > 0:
+                low[moment], high[moment] = known[moment] + np.quantile(
+                    gain[moment, rest], (0.05, 0.95), weights=weight[rest], method="inverted_cdf"
+                )
+    return MatchOverTime((grids * shown).sum(-1).numpy(), known.astype(np.float32), low, high)

@@ -10,7 +10,7 @@ import torch
 from ..attribution.asking import ask_back
 from ..attribution.fields import UnitFields
 from ..attribution.leaving import leave_out
-from ..attribution.patches import inspect_patches, most_alike
+from ..attribution.patches import inspect_patches, match_over_time, most_alike
 from ..attribution.targets import Target, concept_target, patch_target
 from ..concepts.gallery import apart_in
 from ..decoding.store import StoredDecoder
@@ -21,7 +21,7 @@ from ..language.narrator import LanguageModel
 from ..profiles import Profile
 from ..vision.geometry import PatchGeometry
 from . import protocol as p
-from .concept_jobs import FramesSeen, look_at_frames
+from .concept_jobs import FramesSeen, look_at_frames, pieces
 
 if TYPE_CHECKING:
     from ..concepts.dictionary import Dictionary
@@ -31,7 +31,7 @@ Emit = Callable[[p.Event], None]
 ShouldStop = Callable[[], bool]
 SHARE = 0.8
 
-AskingRequest = p.AskRequest | p.WithoutRequest | p.InspectRequest | p.CompareRequest
+AskingRequest = p.AskRequest | p.WithoutRequest | p.InspectRequest | p.MatchRequest | p.CompareRequest
 
 
 @dataclass
@@ -80,6 +80,8 @@ def run_asking_job(request: AskingRequest, bench: AskingBench, emit: Emit, shoul
         _without(request, bench, emit)
     elif isinstance(request, p.CompareRequest):
         _compare(request, bench, emit, should_stop)
+    elif isinstance(request, p.MatchRequest):
+        _match(request, bench, emit, should_stop)
     else:
         inspect_region(request, bench, emit, should_stop)
 
@@ -200,6 +202,33 @@ def _compare(request: p.CompareRequest, bench: AskingBench, emit: Emit, should_s
             p.Difference(
                 job_id=request.job_id, first=one.first, second=one.second, distance=one.distance,
                 random=p.PackedArray.pack(one.null.astype(np.float32)), p=one.p, p_adjusted=one.p_adjusted,
+            )
+        )  # fmt: skip
+
+
+def _match(request: p.MatchRequest, bench: AskingBench, emit: Emit, should_stop: ShouldStop) -> None:
+    windows = request.windows.unpack()
+    if windows.ndim != 3 or len(windows) != len(request.frames):
+        raise NeurratorError(f"There are {len(request.frames)} frames and windows of shape {windows.shape}: give one window a frame.")  # fmt: skip
+    place = {frame: row for row, frame in enumerate(request.shown.numbers)}
+    strange = next((frame for frame in request.frames if frame not in place), None)
+    if strange is not None:
+        raise NeurratorError(f"Frame {strange} is asked for, and it is not among the frames that are shown.")
+    _, grids = look_at_frames(request.job_id, request.shown, bench.seen, bench.profile, emit, should_stop)
+    rows = np.array([place[frame] for frame in request.frames])
+    decoder, references = bench.stored.decoder, bench.stored.references
+    prior = decoder.prior_grid.cpu()
+    others = np.zeros((0, *prior.shape), np.float32) if references is None else references["grids"].numpy()
+    weights = None if references is None else references["weights"].numpy()
+    patches = None if request.patches is None else sorted(set(request.patches))
+    for piece in pieces(0, len(windows), should_stop):
+        true = torch.from_numpy(np.stack([np.asarray(grids[int(row)], dtype=np.float32) for row in rows[piece]]))
+        decoded = decoder.predict(windows[piece], request.unit_ids).cpu()
+        found = match_over_time(decoded, true, prior, patches, others, weights)
+        emit(
+            p.Matches(
+                job_id=request.job_id, start=piece.start, cosine=p.PackedArray.pack(found.cosine), prior=p.PackedArray.pack(found.prior),
+                low=p.PackedArray.pack(found.low), high=p.PackedArray.pack(found.high),
             )
         )  # fmt: skip
 

@@ -121,7 +121,7 @@ def _label(request: p.LabelRequest, bench: Bench) -> None:
 def _course_of_units(request: p.CourseRequest, bench: Bench, emit: Emit, should_stop: ShouldStop) -> None:
     assert request.windows is not None
     windows, places = request.windows.unpack(), bench.places(request.concepts)
-    for piece in _pieces(0, len(windows), should_stop):
+    for piece in pieces(0, len(windows), should_stop):
         grids = bench.decoder.predict(windows[piece], request.unit_ids)
         totals = concept_totals(bench.dictionary, bench.dictionary.encode(grids))[:, places]
         strengths = p.PackedArray.pack(bench.strengths(totals, places))
@@ -141,7 +141,7 @@ def _course_of_frames(
 
     if seen.n_known:
         tell(0)
-    for piece in _pieces(seen.n_known, len(grids), should_stop):
+    for piece in pieces(seen.n_known, len(grids), should_stop):
         encoded = bench.dictionary.encode(_tensor(grids[piece]))
         seen.totals.append(concept_totals(bench.dictionary, encoded).to_sparse())
         seen.n_known = piece.stop
@@ -276,7 +276,7 @@ def _tensor(grids: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.asarray(grids, dtype=np.float32))
 
 
-def _pieces(start: int, stop: int, should_stop: ShouldStop) -> Iterator[slice]:
+def pieces(start: int, stop: int, should_stop: ShouldStop) -> Iterator[slice]:
     """Cut work into pieces that take about as long as a user does not notice, whatever the model; stops between them."""
     size = 4
     while start < stop:

@@ -220,6 +220,20 @@ class InspectRequest(_OfOneMoment):
     n_alike: int = Field(default=6, ge=1)
 
 
+class MatchRequest(_Message):
+    """Hold decoded against true patches from moment to moment, with what other frames would score."""
+
+    kind: Literal["match"] = "match"
+    protocol: int = PROTOCOL_VERSION
+    job_id: str = Field(pattern=JOB_ID)
+    decoder: str = Field(description="as in a narration")
+    unit_ids: list[UnitId] = Field(min_length=1, description="the units of the windows' last axis")
+    windows: PackedArray = Field(description="spike counts, (moment, bin, unit)")
+    shown: ShownFrames
+    frames: list[int] = Field(min_length=1, description="the frame of each moment, one of those in `shown`")
+    patches: list[int] | None = Field(default=None, min_length=1, description="numbers of patches; None is all")
+
+
 class CompareRequest(_OfOneMoment):
     """Compare what is decoded from groups of units at one moment with what random groups of the same sizes differ in."""
 
@@ -238,6 +252,7 @@ Request = Annotated[
     | AskRequest
     | WithoutRequest
     | InspectRequest
+    | MatchRequest
     | CompareRequest,
     Field(discriminator="kind"),
 ]
@@ -408,6 +423,17 @@ class Inspected(_Event):
     true: list[Activation] = []
 
 
+class Matches(_Event):
+    """A piece of a match over time: how close decoded and true patches are at some moments in a row."""
+
+    kind: Literal["matches"] = "matches"
+    start: int = Field(description="the first of these moments, counted from the request's first")
+    cosine: PackedArray = Field(description="float32 (moment, patch), of the patches asked for in ascending order")
+    prior: PackedArray = Field(description="float32 (moment,): mean of what the mean grid scores")
+    low: PackedArray = Field(description="float32 (moment,): 5 % of the other frames would score less; NaN without")
+    high: PackedArray = Field(description="float32 (moment,): 5 % of the other frames would score more; NaN without")
+
+
 class AlikePatch(_Message):
     """A patch of the stimulus."""
 
@@ -468,6 +494,7 @@ Event = Annotated[
     | Asked
     | Without
     | Inspected
+    | Matches
     | Alike
     | Difference
     | Done

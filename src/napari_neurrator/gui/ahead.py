@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 from ..backend.protocol import Cancelled, Done, Event, Failed, NarrationRequest, PackedArray, Progress, Sentence, Wanted
 from ..errors import NeurratorError
 from .backend_link import BackendLink
-from .narrator import KEPT, N_CONCEPTS, grown, pack_counts
+from .narrator import N_CONCEPTS, grown, let_go, pack_counts
 from .player import Player
 from .state import Job, Result, ResultKey, Session
 from .threads import Background
@@ -263,8 +263,7 @@ class Ahead:
         if there is not None and there.spoken and not part.spoken:
             return
         results[part.key] = part
-        while len(results) > KEPT:
-            results.pop(next(iter(results)))
+        let_go(results)
         if not self._tell.isActive():
             self._tell.start()
 

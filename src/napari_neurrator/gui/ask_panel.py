@@ -109,7 +109,15 @@ class AskPanel(parts.Listener):
         layout.addStretch(1)
         events = self.session.events
         self._rows_of: Any = None
-        self.listen(self._show, events.asked, events.groups, events.frame, events.repeat, events.result, events.dark)
+        self.listen(
+            self._show,
+            events.asked,
+            events.groups,
+            workspace.player.followed,
+            events.repeat,
+            events.result,
+            events.dark,
+        )
         self.listen(self._show_mode, events.on_frame, events.geometry)
         self.listen(self._show_words, events.result)
 

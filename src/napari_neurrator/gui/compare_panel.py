@@ -83,7 +83,7 @@ class ComparePanel(parts.Listener):
         layout.addStretch(1)
         events = self.session.events
         self.listen(self._show_groups, events.groups, events.selected, events.recording, self.session.units_described)
-        self.listen(self._show, events.compared, events.frame, events.repeat, events.labels)
+        self.listen(self._show, events.compared, workspace.player.followed, events.repeat, events.labels)
         self.listen(self._show_scale, events.difference, events.compared)
 
     # -- doing -----------------------------------------------------------------------------------------------------------------------

@@ -119,6 +119,22 @@ def canvas_size(viewer: Any) -> tuple[int, int]:
     return tuple(viewer.canvas.size) if hasattr(viewer, "canvas") else (600, 800)  # type: ignore[return-value]
 
 
+def move_shape(layer: Any, corners: np.ndarray) -> None:
+    """Give the only shape of a layer other corners; `layer.data = …` makes it anew, which takes as long as half a frame of a film lasts."""
+    edit = getattr(getattr(layer, "_data_view", None), "edit", None)
+    if edit is None:
+        layer.data = [corners]
+        return
+    edit(0, corners)
+    layer.refresh()
+
+
+def show_layer(layer: Any, on: bool) -> None:
+    """Show or hide a layer; where it is so already, napari would build its scene anew all the same."""
+    if layer.visible != on:
+        layer.visible = on
+
+
 def set_canvas_text(viewer: Any, text: str) -> None:
     """Write a small line in the corner of the canvas, or clear it."""
     viewer = unwrap(viewer)
@@ -203,6 +219,14 @@ def go_to_frame(viewer: Any, frame: int) -> None:
     dims = unwrap(viewer).dims
     if dims.ndim > 2 and frame_of(viewer) != frame:
         dims.set_current_step(0, frame)
+
+
+def draw_frame(viewer: Any, layer: Any, frame: int) -> bool:
+    """Draw a frame of the film and leave the slider where it is; where this napari cannot, or other layers change along the slider, return False."""
+    viewer = unwrap(viewer)
+    if any(other.visible and other is not layer and other.ndim > 2 for other in viewer.layers):
+        return False
+    return _draw_image(viewer, layer, np.asarray(layer.data[frame]))
 
 
 def play_to_frame(viewer: Any, layer: Any, frame: int) -> None:

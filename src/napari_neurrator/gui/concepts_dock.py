@@ -17,6 +17,8 @@ from .workspace import Workspace
 HEAT = "#f5762f"
 MATCH = "#2fc99a"
 
+SCALE_NOTE = "One scale for all of this showing, as far as it is known: brightness can be compared from frame to frame."
+
 
 class ConceptsDock(parts.Listener):
     """Ranked concepts and the patch match; one of them at a time lies on the frame."""
@@ -39,6 +41,7 @@ class ConceptsDock(parts.Listener):
         self.scale = parts.Scale()
         legend.addWidget(self.what)
         legend.addWidget(self.scale)
+        legend.addWidget(parts.text(SCALE_NOTE, quiet=True, points=8.5))
         self.colours = self._choice(HEAT_COLOURS, "heat_colours", "Colours of the map")
         self.interpolation = self._choice(INTERPOLATIONS, "interpolation", "How the map is drawn between patches")
         for place, tip in enumerate(INTERPOLATIONS.values()):

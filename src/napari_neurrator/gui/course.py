@@ -47,6 +47,7 @@ class CourseFollower:
         self.session, self.link, self.background = session, link, background
         self._known: OrderedDict[CourseKey, Course] = OrderedDict()
         self._job_id = ""
+        self._closed = False
         self._asked: tuple[tuple[CourseKey, ...], np.ndarray] = ((), np.zeros(0, int))
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -63,6 +64,8 @@ class CourseFollower:
 
     def close(self) -> None:
         """Stop listening and stop what runs."""
+        # what was put off until the window's thread is free may still come
+        self._closed = True
         self._timer.stop()
         for signal, slot in self._links:
             signal.disconnect(slot)
@@ -135,7 +138,7 @@ class CourseFollower:
         """Ask for the next piece of what is not known yet: first of the units, then of the true frames."""
         session = self.session
         keys = self._keys()
-        if keys is None or self._job_id or session.job.busy or not session.spikes_ready:
+        if self._closed or keys is None or self._job_id or session.job.busy or not session.spikes_ready:
             return
         for key in keys:
             course = self._course(key)

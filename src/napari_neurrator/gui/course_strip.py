@@ -13,6 +13,7 @@ from .workspace import Workspace
 
 HEIGHT = 82
 TITLE = 18
+VALUE_PX = 80
 LINE, FRAMES = "#f5762f", "#9aa3ae"
 
 
@@ -33,6 +34,8 @@ class CourseStrip(parts.Listener):
         self._wanted: bool | None = None
         self._curve: QPixmap | None = None
         self._curve_of: Any = None
+        self._marked: QRectF | None = None
+        self._seen_of: tuple[Any, str] = (None, "")
         self.setFixedHeight(HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
@@ -48,7 +51,8 @@ class CourseStrip(parts.Listener):
         self.shut.clicked.connect(self._shut)
         session, events = self.session, self.session.events
         self.listen(self._show, events.course_open, events.shown, session.scene_changed, events.view, events.decoder)
-        self.listen(self.update, events.course, events.ceiling, events.frame, events.labels)
+        self.listen(self.update, events.course, events.ceiling, events.labels)
+        self.listen(self._mark, workspace.player.followed)
 
     # -- what is drawn ---------------------------------------------------------------------------------------------------------------
     def _shut(self) -> None:
@@ -71,6 +75,18 @@ class CourseStrip(parts.Listener):
             QTimer.singleShot(0, self.workspace.look)
         self.update()
 
+    def _mark(self) -> None:
+        """Move the marker: only where it was, where it comes and the value are painted again, for the film may be playing."""
+        if self._marked is not None:
+            self.update(self._marked.toAlignedRect())
+        if self.session.course is not None and self.isVisible():
+            self.update(self._band(self.plot()).toAlignedRect())
+            self.update(self.width() - VALUE_PX - TITLE, 0, VALUE_PX, TITLE)
+
+    def _band(self, area: QRectF) -> QRectF:
+        """Return what the marker covers."""
+        return QRectF(self.x_of(self.session.frame) - 5, area.top() - 5, 10, area.height() + 10)
+
     def title(self) -> tuple[str, str]:
         """Return what stands above the plot: on the left whose course it is, on the right the value at the slider."""
         session, course = self.session, self.session.course
@@ -91,9 +107,14 @@ class CourseStrip(parts.Listener):
         decoder, moments = self.session.decoder, self.session.moments
         if decoder is None or moments is None:
             return ""
-        frames, _ = moments.rows(course.key.repeat)
-        held = [decoder.is_held_out(course.key.repeat, int(frame)) for frame in frames[:: max(1, len(frames) // 50)]]
-        return " (held out)" if held and all(held) else " (partly held out)" if any(held) else " (seen in fitting)"
+        of = (decoder, moments, course.key.repeat)
+        if self._seen_of[0] is None or any(a is not b for a, b in zip(self._seen_of[0], of, strict=True)):
+            frames, _ = moments.rows(course.key.repeat)
+            some = frames[:: max(1, len(frames) // 50)]
+            held = [decoder.is_held_out(course.key.repeat, int(frame)) for frame in some]
+            words = " (held out)" if held and all(held) else " (partly held out)" if any(held) else " (seen in fitting)"
+            self._seen_of = (of, words)
+        return self._seen_of[1]
 
     def plot(self) -> QRectF:
         """Return where the plot lies: under the slider's track, so that its marker stands below the slider's handle."""
@@ -123,7 +144,7 @@ class CourseStrip(parts.Listener):
         return -max(1.0, np.ceil(-low)), nice_top(max(high, 1.0))
 
     # -- drawing ---------------------------------------------------------------------------------------------------------------------
-    def paintEvent(self, _event: QPaintEvent | None) -> None:
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw the curve, which is kept as a picture, and the marker over it."""
         area = self.plot()
         ink = self.palette().windowText().color()
@@ -133,8 +154,11 @@ class CourseStrip(parts.Listener):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.drawPixmap(0, 0, self._curve)
-        self._draw_title(painter, area, ink)
+        if event is None or event.rect().top() < TITLE:
+            self._draw_title(painter, area, ink)
+        self._marked = None
         if self.session.course is not None:
+            self._marked = self._band(area)
             x = self.x_of(self.session.frame)
             painter.setPen(QPen(ink, 1.4))
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from . import compat
 from . import layer_styles as styles
 from .comparing import difference_map
 from .layers import SceneLayers
@@ -39,7 +40,7 @@ class DifferenceLayer:
         layer, values = self.layers.get(styles.DIFFERENCE), self.values()
         if values is None:
             if layer is not None:
-                layer.visible = False
+                compat.show_layer(layer, False)
             return
         geometry, most = self.session.geometry, styles.largest(values.ravel())
         if layer is None:
@@ -53,4 +54,4 @@ class DifferenceLayer:
         layer.contrast_limits = (-most, most)
         layer.scale, layer.translate = geometry.scale, geometry.translate
         layer.opacity = self.session.opacity
-        layer.visible = True
+        compat.show_layer(layer, True)

@@ -40,9 +40,13 @@ class FrameTool:
         self._links += [(signal, self._outline) for signal in (events.asked, events.inspected, events.frame, events.repeat, events.geometry, layers.built)]  # fmt: skip
         for signal, slot in self._links:
             signal.connect(slot)
+        # napari lets another layer that becomes active move the picture again
+        self._active = compat.unwrap(viewer).layers.selection.events.active
+        self._active.connect(self._hold, position="last")
 
     def close(self) -> None:
         """Stop listening."""
+        self._active.disconnect(self._hold)
         for signal, slot in self._links:
             signal.disconnect(slot)
         self._links = []
@@ -58,6 +62,10 @@ class FrameTool:
         if what:
             self.session.view, self.session.lassoing = "probe", False
         compat.hold_camera(self.viewer, bool(what))
+
+    def _hold(self, _event: Any = None) -> None:
+        if self.session.on_frame:
+            compat.hold_camera(self.viewer, True)
 
     def _on_view(self, view: str) -> None:
         if view != "probe":
@@ -126,7 +134,7 @@ class FrameTool:
         everywhere = geometry is not None and len(shown) == geometry.rows * geometry.columns
         made = boxes(geometry, shown) if geometry is not None and not everywhere else []
         if not made:
-            layer.visible = False
+            compat.show_layer(layer, False)
             return
         layer.data = []
         layer.add(
@@ -136,4 +144,4 @@ class FrameTool:
             face_color="transparent",
             edge_width=0.005 * self.layers.layout.frame.height,
         )
-        layer.visible = True
+        compat.show_layer(layer, True)

@@ -1,11 +1,15 @@
 """A stimulus as the array that napari slices: one frame is read at a time, without a task graph in between, which costs more than the frame."""
 
+import threading
 from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 KEPT_BYTES = 64_000_000
+AHEAD = 2
+"""Frames that are read before the film comes to them."""
 
 
 class Frames:
@@ -26,6 +30,9 @@ class Frames:
         self.shape = (int(stimulus.n_frames), *first.shape)
         self._room = max(1, KEPT_BYTES // max(1, first.nbytes))
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict([(0, first)])
+        self._lock = threading.Lock()
+        self._reader: ThreadPoolExecutor | None = None
+        self._reading: Future | None = None
 
     @property
     def size(self) -> int:
@@ -48,12 +55,29 @@ class Frames:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
 
+    def read_ahead(self, i: int) -> None:
+        """Read the frames after `i` in the background, as long as there is nothing else to read: decoding leaves the interpreter to the window."""
+        wanted = [j for j in range(i + 1, min(i + 1 + AHEAD, self.shape[0])) if j not in self._kept]
+        if not wanted or (self._reading is not None and not self._reading.done()):
+            return
+        if self._reader is None:
+            self._reader = ThreadPoolExecutor(1, "frames")
+        self._reading = self._reader.submit(self._read, wanted)
+
+    def _read(self, frames: list[int]) -> None:
+        for i in frames:
+            self._frame(i)
+
     def _frame(self, i: int) -> np.ndarray:
-        found = self._kept.get(i)
-        if found is None:
-            found = self._kept[i] = np.asarray(self._stimulus.frame(i))
+        with self._lock:
+            found = self._kept.get(i)
+            if found is not None:
+                self._kept.move_to_end(i)
+                return found
+        # a stimulus may be read by several at a time
+        frame = np.asarray(self._stimulus.frame(i))
+        with self._lock:
+            self._kept[i] = frame
             while len(self._kept) > self._room:
                 self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(i)
-        return found
+        return frame

@@ -100,7 +100,7 @@ class GalleryPanel(parts.Listener):
         self.listen(
             self._paint, events.gallery, events.interpolation, events.heat_colours, events.opacity, events.geometry
         )
-        self.listen(self._mark, events.frame, events.gallery)
+        self.listen(self._mark, workspace.player.followed, events.gallery)
 
     # -- words -----------------------------------------------------------------------------------------------------------------------
     def _show(self) -> None:

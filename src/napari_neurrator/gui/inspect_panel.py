@@ -13,8 +13,9 @@ from . import parts
 from .asking import unit_words
 from .frame_patches import patch_words
 from .gallery_panel import WIDTH, Pictures, make_picture
+from .match_strip import LINE, NOTHING, MatchStrip
 from .side_panels import place_beside
-from .state import Inspected
+from .state import Inspected, Match
 from .threads import Background
 from .workspace import Workspace
 
@@ -34,6 +35,19 @@ def match_words(inspected: Inspected, held_out: bool) -> str:
     if not held_out:
         words = f"The decoder was fitted on this showing, so that a match proves nothing. {words}"
     return words
+
+
+def over_time_words(match: Match | None, held_out: bool) -> str:
+    """Say how often the match is better than that of other frames, and how far it has been worked out."""
+    if match is None or match.problem or not match.n_known:
+        return ""
+    n, above = match.tested
+    words = f"{above} of {n} moments lie above the band; luck alone would bring about {n / 20:.0f}." if n else ""
+    if match.n_known < match.n_wanted:
+        words += f" {match.n_known} of {match.n_wanted} frames so far."
+    if n and not held_out:
+        words += " The decoder was fitted on some or all of these moments, so that they prove nothing."
+    return words.strip()
 
 
 class InspectPanel(parts.Listener):
@@ -85,13 +99,29 @@ class InspectPanel(parts.Listener):
         for widget in (self.title, self.note, self.progress, self.match, self.prior, self.because, self.concepts):
             layout.addWidget(widget)
         layout.addWidget(parts.row(self.who, self.clear))
+        self.over_time = parts.heading("Over the film")
+        self.strip = MatchStrip(self.session, workspace.player)
+        self.strip.went.connect(workspace.player.go)
+        self.strip.stepped.connect(workspace.player.go)
+        self.tested = parts.text()
+        self.legend = parts.text(quiet=True, points=8.5)
+        self.legend.setText(
+            f'<span style="color:{LINE}">━</span> decoded against true, mean of the patches &nbsp; '
+            f'<span style="color:{NOTHING}">╌</span> knowing nothing &nbsp; ▒ nine tenths of what it would be, had another frame been on. '
+            "The picture has one line a patch and runs from 0 (dark) to 1 (bright)."
+        )
+        for widget in (self.over_time, self.strip, self.tested, self.legend):
+            layout.addWidget(widget)
         layout.addWidget(self.alike_title)
         layout.addWidget(self.pictures, 1)
         layout.addStretch(1)
         events = self.session.events
         self._under: int | None = None
         workspace.frame_tool.hovered.connect(self._on_hover)
-        self.listen(self._show, events.inspected, events.frame, events.repeat)
+        self.listen(self._show, events.inspected, workspace.player.followed, events.repeat)
+        self.listen(self._show_head, workspace.player.followed)
+        self.listen(self._show_span, events.repeat, events.stimulus, self.session.scene_changed)
+        self.listen(self._show_match, events.match, events.heat_colours, events.dark)
         self.listen(self._show_mode, events.on_frame, events.geometry, events.grid_shown)
         self.listen(self._show_hover, events.result, events.on_frame)
 
@@ -122,6 +152,16 @@ class InspectPanel(parts.Listener):
 
     def _go(self, item: QListWidgetItem) -> None:
         self.session.frame = int(item.data(Qt.ItemDataRole.UserRole))
+
+    def showEvent(self, event: Any) -> None:
+        """Follow the match while it is seen."""
+        super().showEvent(event)
+        self.session.match_open = True
+
+    def hideEvent(self, event: Any) -> None:
+        """Spend nothing on what nobody sees."""
+        super().hideEvent(event)
+        self.session.match_open = False
 
     # -- showing ---------------------------------------------------------------------------------------------------------------------
     def _show_mode(self) -> None:
@@ -181,6 +221,27 @@ class InspectPanel(parts.Listener):
         if alike is not self._made_of:
             self._made_of = alike
             self._fill_pictures(inspected)
+
+    def _show_head(self) -> None:
+        self.strip.head(self.workspace.player.clock.onset(self.session.frame))
+
+    def _show_span(self) -> None:
+        self.strip.span(0.0, max(self.workspace.player.clock.length, 1e-3))
+        self._show_head()
+
+    def _show_match(self) -> None:
+        session, match = self.session, self.session.match
+        of = () if match is None else match.key.patches
+        words = patch_words(session.geometry, of) if of and session.geometry is not None else "all patches"
+        self.over_time.setText(f"Over the film: {words}")
+        held_out = False
+        if match is not None and session.decoder is not None:
+            seen = np.flatnonzero(np.isfinite(match.prior))
+            some = seen[:: max(1, len(seen) // 50)]
+            held_out = all(session.decoder.is_held_out(match.key.repeat, int(frame)) for frame in some)
+        self.tested.setText(over_time_words(match, held_out))
+        self.tested.setVisible(bool(self.tested.text()))
+        self.strip.redraw()
 
     def _fill_concepts(self, inspected: Inspected) -> None:
         parts.clear(self.table)

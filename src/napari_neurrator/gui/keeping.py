@@ -166,8 +166,11 @@ class Keeping:
         session.groups = {name: units for name, units in groups.items() if units}
         if saved.decoder and saved.decoder != session.decoder_folder:
             self.decoders.choose(saved.decoder)
+        # sentences share their lists of units, and results their tuples
+        shared = {id(sentence.units): sentence.units for sentence in saved.sentences}
+        units = {number: tuple(some) for number, some in shared.items()}
         for sentence in saved.sentences:
-            key = ResultKey(sentence.decoder, sentence.prompt, sentence.moment, tuple(sentence.units))
+            key = ResultKey(sentence.decoder, sentence.prompt, sentence.moment, units[id(sentence.units)])
             session.results[key] = Result(
                 key=key, frame=sentence.frame, repeat=sentence.repeat, n_units=len(sentence.units), text=sentence.text, spoken=True,
                 finished=True, reference=sentence.reference, prior=sentence.prior, mean_cosine=sentence.mean_cosine,

@@ -11,7 +11,9 @@ from psygnal import Signal
 from . import compat, layer_data, subtitle
 from . import layer_styles as styles
 from .brain_layers import UNIT_UM, brain_labels, places
+from .frames import Frames
 from .layout import Layout, lay_out
+from .player import FOLLOW_S
 from .showing import Showing
 from .state import INTERPOLATIONS, PATCHES, HeatScale, Session
 
@@ -45,7 +47,7 @@ class SceneLayers:
         self.showing: Showing | None = None
         """Gives sentence and maps while the film plays; the workspace sets it."""
         self._scaled: Any = None
-        self._captioned_s = 0.0
+        self._captioned_s = self._moved_s = 0.0
         session.dark = compat.is_dark(viewer)
         events = session.events
         self._links: list[tuple[Any, Callable]] = [
@@ -352,7 +354,7 @@ class SceneLayers:
     def _on_frame(self) -> None:
         session, movie = self.session, self.get(styles.MOVIE)
         if session.playing and movie is not None and not self.away:
-            compat.play_to_frame(self._viewer, movie, session.frame)
+            self._play_to(movie)
             self._heatmap()
             # nobody reads numbers faster
             if time.perf_counter() - self._captioned_s < CAPTION_S:
@@ -362,8 +364,17 @@ class SceneLayers:
         self._captioned_s = time.perf_counter()
         self._caption()
 
+    def _play_to(self, movie: Any) -> None:
+        now, frame = time.perf_counter(), self.session.frame
+        if now - self._moved_s >= FOLLOW_S or not compat.draw_frame(self._viewer, movie, frame):
+            self._moved_s = now
+            compat.play_to_frame(self._viewer, movie, frame)
+        if isinstance(movie.data, Frames):
+            movie.data.read_ahead(frame)
+
     def _on_playing(self, on: bool) -> None:
         if not on and not self.away and self.get(styles.MOVIE) is not None:
+            self.return_to_frame()
             compat.settle_dims(self._viewer)
             self._caption()
         self._scaled = None
@@ -413,14 +424,14 @@ class SceneLayers:
     def heat_values(self) -> tuple[np.ndarray, tuple[float, float]] | None:
         """Return what lies on the frame now and the range of its colours, or None.
 
-        While the film plays it is what is known of the play head's place, and one range holds for all of the showing, so that one sees the map grow and fade.
+        While the film plays it is what is known of the play head's place. One range holds for all of the showing, so that brightness can be compared from frame to frame.
         """
         session = self.session
-        if not session.playing or self.showing is None:
+        if self.showing is None:
             return None if session.result is None else heat_of(session.result, session.shown)
-        here = self.showing.map_at(session.frame)
+        here = self.showing.map_at(session.frame) if session.playing else session.result
         found = None if here is None else heat_of(here, session.shown)
-        return None if found is None else (found[0], (0.0, self._top()))
+        return None if found is None else (found[0], (0.0, max(self._top(), found[1][1])))
 
     def _top(self) -> float:
         """Return the largest patch of what is shown in this showing, as far as it is known."""
@@ -436,7 +447,7 @@ class SceneLayers:
             return
         geometry = session.geometry
         if geometry is None or session.shown is None:
-            layer.visible = False
+            compat.show_layer(layer, False)
             return
         heat = self.heat_values()
         # an empty map rather than a hidden layer, for showing and hiding makes napari build its scene anew
@@ -450,8 +461,7 @@ class SceneLayers:
             layer.scale = geometry.scale
         if not np.array_equal(layer.translate, geometry.translate):
             layer.translate = geometry.translate
-        if not layer.visible:
-            layer.visible = True
+        compat.show_layer(layer, True)
         self._colour_bar()
 
     def _on_opacity(self) -> None:
@@ -495,7 +505,7 @@ class SceneLayers:
             return
         frame = self.layout.frame
         if geometry is None or tuple(geometry.crop) == (0, 0, round(frame.height), round(frame.width)):
-            layer.visible = False
+            compat.show_layer(layer, False)
             return
         top, left, height, width = geometry.crop
         box = np.array([[top, left], [top, left + width], [top + height, left + width], [top + height, left]]) - 0.5
@@ -510,7 +520,7 @@ class SceneLayers:
             "anchor": "lower_left",
             "translation": (0.012 * frame.width, 0.0),
         }
-        layer.visible = True
+        compat.show_layer(layer, True)
 
 
 def heat_of(result: Any, shown: Any) -> tuple[np.ndarray, tuple[float, float]] | None:

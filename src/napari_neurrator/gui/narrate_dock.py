@@ -54,6 +54,7 @@ class NarrateDock(parts.Listener):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace.session)
+        self._shown_result: Result | None = None
         self.workspace = workspace
         session = self.session
         layout = parts.column(parts.scrolled(self))
@@ -78,7 +79,9 @@ class NarrateDock(parts.Listener):
         self.repeat.setToolTip("Which showing of this frame the spikes are taken from")
         self.repeat.valueChanged.connect(self._on_repeat)
         self.held_out = parts.text(wrap=False)
-        layout.addWidget(parts.row(parts.text("Showing", wrap=False), self.repeat, self.held_out, 1))
+        layout.addWidget(parts.row(parts.text("Showing", wrap=False), self.repeat, 1))
+        # below, for beside it there is no room in a narrow dock
+        layout.addWidget(parts.row(self.held_out, 1))
         self.prompt = QLineEdit()
         parts.named(self.prompt, "Prompt")
         parts.named(self.repeat, "Showing")
@@ -281,7 +284,11 @@ class NarrateDock(parts.Listener):
         self.asked.setText(words)
 
     def _show_result(self) -> None:
-        result = self.told
+        result, playing = self.told, self.session.playing
+        if playing and result is self._shown_result:
+            # while the film plays, results come more often than sentences
+            return
+        self._shown_result = result if playing else None
         self.asked_note()
         if result is None:
             for label in (self.sentence, self.reference, self.prior):

@@ -23,7 +23,7 @@ from ..backend.protocol import (
 )
 from ..errors import NeurratorError
 from .backend_link import BackendLink
-from .state import ConceptMap, Job, Result, Session
+from .state import ConceptMap, Job, Result, ResultKey, Session
 
 SLIDER_MS = 150
 """How long live narration waits for the hand to rest on the slider. After a lasso it does not wait: the models work while the window
@@ -31,8 +31,18 @@ draws the new selection."""
 
 FOLLOW_MS = 250
 KEPT = 5000
-"""Results that are remembered: a film of some minutes, narrated through."""
+"""Results whose maps are remembered: a film of some minutes, narrated through."""
 N_CONCEPTS = 8
+
+
+def let_go(results: dict[ResultKey, Result]) -> None:
+    """Forget the maps of the oldest results where there are too many; a sentence is never forgotten, for it may not have been saved."""
+    for key in list(results)[: max(0, len(results) - KEPT)]:
+        old = results[key]
+        if not old.text:
+            del results[key]
+        elif old.concepts or old.cosine is not None:
+            results[key] = replace(old, concepts=(), cosine=None)
 
 
 def pack_counts(counts: np.ndarray) -> PackedArray:
@@ -249,8 +259,7 @@ class Narrator:
             session.job = Job()
             if isinstance(event, Done):
                 session.results[result.key] = result
-                while len(session.results) > KEPT:
-                    session.results.pop(next(iter(session.results)))
+                let_go(session.results)
                 session.result = result
                 session.status = ""
             elif isinstance(event, Failed):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFocusEvent, QLinearGradient, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QFocusEvent, QLinearGradient, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QFrame,
@@ -108,11 +108,22 @@ def heading(words: str) -> QLabel:
     return label
 
 
+class _Scrolled(QScrollArea):
+    """Scrolls up and down only: what is in it is never wider than what is seen of it, so that nothing hides behind the bar."""
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep to the width that is left beside the bar."""
+        inside, seen = self.widget(), self.viewport()
+        if inside is not None and seen is not None:
+            inside.setMaximumWidth(seen.width())
+        super().resizeEvent(event)
+
+
 def scrolled(parent: QWidget) -> QWidget:
     """Give `parent` an inside that scrolls when the window is low, so that a dock never forces the window to grow."""
     outer = QVBoxLayout(parent)
     outer.setContentsMargins(0, 0, 0, 0)
-    area = QScrollArea()
+    area = _Scrolled()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

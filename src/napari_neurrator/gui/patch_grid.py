@@ -39,7 +39,7 @@ class PatchGrid:
         wanted = session.grid_shown and session.geometry is not None and session.stimulus is not None
         if not wanted or self.layers.layout is None or self.layers.away:
             if layer is not None:
-                layer.visible = False
+                compat.show_layer(layer, False)
             return
         if layer is None:
             active = self.viewer.layers.selection.active
@@ -53,4 +53,4 @@ class PatchGrid:
             self._of = session.geometry
             layer.data = []
             layer.add(grid_lines(session.geometry), shape_type="line", edge_color="#ffffff", edge_width=0.0045 * self.layers.layout.frame.height)  # fmt: skip
-        layer.visible = True
+        compat.show_layer(layer, True)

@@ -1,5 +1,6 @@
 """The Play dock under the film: play, how fast, the track, and the spikes of the chosen units on the same axis of time."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .workspace import Workspace
 EVERY_S = (0.25, 0.5, 1.0, 2.0, 5.0)
 SPANS_S = (0.0, 30.0, 10.0, 3.0)
 REDRAW_MS = 200
+CAPTION_S = 0.1
 
 
 class PlayDock(parts.Listener):
@@ -25,6 +27,7 @@ class PlayDock(parts.Listener):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace.session)
         self.workspace, self.player = workspace, workspace.player
+        self._timed_s = 0.0
         session = self.session
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 4)
@@ -58,7 +61,7 @@ class PlayDock(parts.Listener):
         self.listen(self._show_speed, events.speed)
         self.listen(lambda: self.loop.setChecked(session.loop), events.loop)
         self.listen(self._show_every, events.sentence_every_s)
-        self.listen(self._show_head, events.frame)
+        self.listen(self._show_head, workspace.player.followed)
         self.listen(self._show_span, events.repeat, events.stimulus, session.scene_changed)
         self.listen(
             self._read, events.selected, events.repeat, events.only_good, events.spikes_ready, session.scene_changed
@@ -180,6 +183,10 @@ class PlayDock(parts.Listener):
             self._show_span()
         for strip in (self.track, self.raster):
             strip.head(seconds)
+        # nobody reads numbers faster, and a label that changes lays the dock out anew
+        if self.session.playing and time.perf_counter() - self._timed_s < CAPTION_S:
+            return
+        self._timed_s = time.perf_counter()
         if len(clock):
             # as wide as the longest, so that nothing moves while it runs
             widest = f"{clock.length:.2f} of {clock.length:.2f} s"

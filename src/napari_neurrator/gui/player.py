@@ -3,12 +3,15 @@
 import time
 from typing import Any
 
+from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 
 from .clock import FrameClock
 from .state import Session
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0)
+FOLLOW_S = 0.06
+"""Sliders, play heads and numbers follow the film that often: drawing them at every frame would cost as much as the frame itself."""
 
 
 class Player:
@@ -20,13 +23,18 @@ class Player:
         Of the showing that is on.
     skipped : int
         Frames left out since play began, because the window was not ready for them.
+    followed : Signal
+        The frame changed, for what need not be drawn at every frame of a film that plays.
     """
+
+    followed = Signal()
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.clock = FrameClock.of(None, 0, 0, None)
         self.skipped = 0
         self._moving = False
+        self._followed_s = 0.0
         self._began, self._from_s = 0.0, 0.0
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -51,6 +59,15 @@ class Player:
         for signal, slot in self._links:
             signal.disconnect(slot)
         self._links = []
+
+    @property
+    def follows(self) -> bool:
+        """Whether what follows the film is due."""
+        return time.perf_counter() - self._followed_s >= FOLLOW_S
+
+    def _follow(self) -> None:
+        self._followed_s = time.perf_counter()
+        self.followed.emit()
 
     def toggle(self) -> None:
         """Play or pause."""
@@ -78,6 +95,7 @@ class Player:
         session = self.session
         if not on:
             self._timer.stop()
+            self._follow()
             return
         if session.stimulus is None or len(self.clock) < 2:
             session.playing = False
@@ -93,6 +111,8 @@ class Player:
         # moved by the user
         if not self._moving:
             self._anchor()
+        if not self.session.playing or self.follows:
+            self._follow()
 
     def _anchor(self, *_: Any) -> None:
         self._began, self._from_s = time.perf_counter(), self.clock.onset(self.session.frame)

@@ -269,6 +269,71 @@ class Inspected:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class MatchKey:
+    """What a match over time depends on."""
+
+    source: str
+    stimulus: str
+    decoder: str
+    repeat: int
+    units: Units
+    patches: tuple[int, ...] = ()
+    """Empty for all of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """How close decoded and true patches are from frame to frame, as far as it is known; NaN where it is not.
+
+    Attributes
+    ----------
+    key : MatchKey
+        Whose, of what.
+    cosine : numpy.ndarray
+        Of decoded and true, (frame, patch).
+    prior, low, high : numpy.ndarray
+        Mean over the patches of what the mean grid scores, and between what nine tenths of the other frames would, (frame,).
+    n_wanted : int
+        Frames of which it can be known.
+    stage, problem : str
+        What goes on before, in words; why it will not be known, in one sentence.
+    """
+
+    key: MatchKey
+    cosine: np.ndarray
+    prior: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    n_wanted: int
+    stage: str = ""
+    problem: str = ""
+
+    @property
+    def n_known(self) -> int:
+        """Frames of which it is known."""
+        return int(np.isfinite(self.prior).sum())
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean cosine over the patches, (frame,)."""
+        return self.cosine.mean(axis=1)
+
+    @property
+    def tested(self) -> tuple[int, int]:
+        """Frames that have a null, and those among them whose mean lies above nineteen in twenty of the other frames."""
+        known = np.isfinite(self.high)
+        return int(known.sum()), int((self.mean[known] > self.high[known]).sum())
+
+    def filled(self) -> np.ndarray:
+        """Return `cosine` with each known frame standing until the next, as long as not all are known: the picture shows early and grows sharp."""
+        known = np.isfinite(self.prior)
+        if self.n_known >= self.n_wanted or not known.any():
+            return self.cosine
+        last = np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
+        return np.where((last >= 0)[:, None], self.cosine[np.maximum(last, 0)], np.nan)
+
+
 @dataclass(frozen=True, eq=False)
 class PairDifference:
     """How far apart two groups are, and random ones of their sizes; `p` holds for all pairs."""
@@ -352,7 +417,7 @@ class Moments:
 
 _IDENTITY = (
     "recording", "stimulus", "moments", "decoder", "counts", "result", "results", "geometry", "opened", "course", "ceiling", "gallery", "heat_scale",
-    "spoken", "contribution", "asked", "inspected", "compared",
+    "spoken", "contribution", "asked", "inspected", "compared", "match",
 )  # fmt: skip
 _KEPT = (
     "selected", "groups", "results", "stimulus", "stimulus_name", "stimulus_file", "moments", "decoder", "decoder_folder", "profile",
@@ -437,6 +502,8 @@ class Session:
     on_frame: OnFrame = ""
     asked: AskedBack | None = None
     inspected: Inspected | None = None
+    match: Match | None = None
+    match_open: bool = False
     compared: Compared | None = None
     difference: tuple[str, str, str] | None = None
     grid_shown: bool = False

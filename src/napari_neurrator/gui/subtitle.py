@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import layer_styles as styles
-from .compat import PIXELS_PER_POINT
+from .compat import PIXELS_PER_POINT, move_shape
 from .layout import Box
 from .state import Result
 
@@ -79,10 +79,14 @@ def show(layer: Any, text: str, colour: str, frame: Box, width_of: Callable[[str
     lines, points, box = typeset(text, frame, width_of)
     words = "\n".join(lines)
     polygon = corners(box)
-    text_is = layer.metadata.get("colour"), layer.text.size
-    if layer.nshapes == 1 and np.array_equal(layer.data[0], polygon) and text_is == (colour, points):
-        layer.text.string = [words]
-        layer.refresh_text()
+    if layer.nshapes == 1 and (layer.metadata.get("colour"), layer.text.size) == (colour, points):
+        # napari keeps corners with fewer digits
+        moved = not np.allclose(layer.data[0], polygon, rtol=1e-5)
+        if moved:
+            move_shape(layer, polygon)
+        if moved or [str(said) for said in layer.text.values] != [words]:
+            layer.text.string = [words]
+            layer.refresh_text()
         return
     layer.data = []
     layer.add(polygon, shape_type="polygon", face_color=[styles.SENTENCE_BOX], edge_color="transparent")

@@ -30,6 +30,7 @@ from .keeping import Keeping
 from .lasso import LassoTool
 from .layers import SceneLayers
 from .loader import Loader, import_readers
+from .matching import MatchFollower
 from .narrator import Narrator
 from .patch_grid import PatchGrid
 from .player import Player
@@ -86,6 +87,7 @@ class Workspace:
         self.frame_tool = FrameTool(viewer, self.session, self.layers)
         self.asking = Asking(self.session, self.link, self.frame_tool)
         self.inspector = Inspector(self.session, self.link, self.frame_tool)
+        self.matching = MatchFollower(self.session, self.link, self.counting)
         self.patch_grid = PatchGrid(viewer, self.session, self.layers)
         self.exporting = Exporting(self.session, self.writing)
         self.comparing = Comparing(self.session, self.link)
@@ -242,6 +244,7 @@ class Workspace:
             self.exporting,
             self.asking,
             self.inspector,
+            self.matching,
             self.comparing,
             self.difference,
             self.patch_grid,
