@@ -32,6 +32,8 @@ class ExportButton(parts.Listener):
         self.button = QPushButton("Export")
         self.button.setToolTip("Take home what was said: narrations, movie, figure, table of units, session")
         parts.named(self.button, "Export")
+        # the arrow beside the word
+        self.button.setMinimumWidth(92)
         self.menu = QMenu(self)
         self.menu.setToolTipsVisible(True)
         self.actions_of: dict[str, QAction] = {}
