@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from napari_neurrator.gui import mouse
 from qtpy.QtCore import QPoint, QPointF, QRect, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
@@ -26,6 +25,8 @@ from qtpy.QtWidgets import (
     QTabBar,
     QWidget,
 )
+
+from napari_neurrator.gui import mouse
 
 from .window import wait
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .window import IMAGES, resize, shrink, wait
+from .window import IMAGES, shrink, wait
 
 SIZE = (1600, 1000)
 PLAYED_S, SENTENCE_EVERY_S = 5.0, 0.5
@@ -75,8 +75,9 @@ class Run:
 
     def shoot(self, name: str, settle_ms: int = 600) -> None:
         """Take a picture of the window and of the menus and dialogs over it."""
-        from napari_neurrator.gui import mouse
         from qtpy.QtWidgets import QApplication
+
+        from napari_neurrator.gui import mouse
 
         from .person import on_screen
 
@@ -105,6 +106,7 @@ class Run:
     def begin(self, picture: str = "") -> None:
         """Start napari, and the plugin from its menu."""
         import napari
+
         from napari_neurrator.gui import mouse
 
         from . import person
@@ -323,8 +325,9 @@ class Run:
 
     def export(self, entry: str, name: str, picture: str = "") -> Path:
         """Take an entry of the Export menu, and type a path."""
-        from napari_neurrator.gui import mouse
         from qtpy.QtWidgets import QFileDialog
+
+        from napari_neurrator.gui import mouse
 
         from . import person
 
@@ -364,8 +367,9 @@ class Run:
 
     def close(self) -> None:
         """Close the window from its menu."""
-        from napari_neurrator.gui import mouse
         from qtpy.QtWidgets import QDialog
+
+        from napari_neurrator.gui import mouse
 
         from . import person
 
@@ -383,7 +387,10 @@ class Run:
         self.begin()
         self.open_file(path)
         session = self.session
-        wait(lambda: session.status.endswith("is open.") and not session.job.busy and session.spikes_ready, "the saved session")  # fmt: skip
+        wait(
+            lambda: session.groups and session.selected and not session.job.busy and session.spikes_ready,
+            "the saved session",
+        )
         self.rest("what is narrated")
         after = self.state()
         self.seen["before"], self.seen["after"] = before, after
@@ -395,7 +402,12 @@ def main() -> None:
     """Do all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures")
-    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "neurrator", help="folder of the files that are taken home")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "neurrator",
+        help="folder of the files that are taken home",
+    )
     parser.add_argument("--recording", default="sample")
     parser.add_argument("--decoder", type=Path, help="folder of a fitted decoder; by default that of the demo")
     parser.add_argument("--frame", type=int, default=562)
@@ -435,6 +447,7 @@ def drive(run: Run, options: argparse.Namespace) -> None:
     run.shoot("6_ask")
     run.end_asking()
     run.show_concept()
+    run.seen["one_by_one"] = run.state()["sentences"]
     run.narrate_ahead()
     run.play("7_play")
     run.export("Narrations in a copy of the NWB file", NWB, "8_export")

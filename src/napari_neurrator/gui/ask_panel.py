@@ -53,7 +53,11 @@ def loss_words(lost: Lost, patches: int | None) -> str:
     where = "the whole frame" if patches is None else "this patch" if patches == 1 else "these patches"
     random = float(np.mean(lost.random)) if len(lost.random) else 0.0
     before, after = f"{lost.whole:.3f}", f"{lost.rest:.3f}"
-    change = f"stays at {before}" if before == after else f"{'falls' if lost.rest < lost.whole else 'rises'} from {before} to {after}"
+    change = (
+        f"stays at {before}"
+        if before == after
+        else f"{'falls' if lost.rest < lost.whole else 'rises'} from {before} to {after}"
+    )
     more = "more than" if lost.p <= 0.05 else "not clearly more than"
     words = (
         f"Without them, the match on {where} {change}: a loss of {lost.lost:+.3f}, {more} without as many random units "

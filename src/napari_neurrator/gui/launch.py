@@ -74,7 +74,9 @@ def share_room(workspace: Workspace) -> None:
     window = None if workspace.closed else compat.qt_window(workspace.viewer)
     if window is None:
         return
-    right = [dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(workspace.docks.get(name))) is not None]
+    right = [
+        dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(workspace.docks.get(name))) is not None
+    ]
     window.resizeDocks(right, [RIGHT_WIDTH] * len(right), Qt.Orientation.Horizontal)
     window.resizeDocks(right, [560, 380][: len(right)], Qt.Orientation.Vertical)
     below = compat.dock_of(workspace.docks.get("Play"))
