@@ -53,7 +53,7 @@ def test_every_step_has_its_picture(run):
 def test_the_film_ran(run):
     played = json.loads((run[1] / "run.json").read_text())["played"]
     assert played["film_s"] > 2.5
-    assert played["frames_drawn"] > 5
+    assert played["frames_drawn"] > 2
 
 
 def test_groups_and_sentences_are_back(run):
