@@ -311,7 +311,7 @@ class Run:
         began, shot = time.perf_counter(), False
         while (passed := time.perf_counter() - began) < PLAYED_S:
             mouse.settle(20)
-            if picture and not shot and passed > 0.1 * PLAYED_S:
+            if picture and not shot and passed > 0.02 * PLAYED_S:
                 shot = True
                 self.shoot(picture, 0)
         person.click(play.play)

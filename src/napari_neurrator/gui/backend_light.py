@@ -11,7 +11,7 @@ from . import parts
 from .backend_link import BackendLink, server_backend
 
 EVERY_MS = 1500
-MARGIN_PX, LEAST_PX = 14, 70
+MARGIN_PX, LEAST_PX = 6, 70
 # On a dark and on a light window.
 COLOURS = {
     "off": ("#8b95a1", "#5a636e"),
