@@ -11,6 +11,7 @@ import numpy as np
 from .window import IMAGES, resize, take_picture, wait
 
 FRAME = 402
+SHOTS = (("", (1600, 1000), "dark"), ("_small", (1280, 800), "dark"), ("_light", (1600, 1000), "light"))
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
 
     def shoot(name: str) -> None:
         """Take a picture of the usual window, a small one and a light one."""
-        for end, size, theme in (("", (1600, 1000), "dark"), ("_small", (1280, 800), "dark"), ("_light", (1600, 1000), "light")):  # fmt: skip
+        for end, size, theme in SHOTS:
             viewer.theme = theme
             resize(workspace, *size)
             take_picture(window, out / f"{name}{end}.png")

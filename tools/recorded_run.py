@@ -350,7 +350,8 @@ class Run:
         with person.answering(QFileDialog, person.type_path(path)):
             person.click(person.button(self.dock("Recording"), "Save session…"))
         need(path.is_file(), f"{path.name} is not there: {self.session.error}")
-        self.shoot(picture)
+        # the notification before has to fade
+        self.shoot(picture, 2500)
         return path
 
     def state(self) -> dict[str, Any]:

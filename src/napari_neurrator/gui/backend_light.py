@@ -118,7 +118,7 @@ class BackendLight(QToolButton):
         self._fit()
 
     def _fit(self) -> None:
-        room = self.width() - MARGIN_PX if self.isVisible() else 10_000
+        room = self.width() if self.isVisible() else 10_000
         self.setText(self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, room))
 
     def _choose(self) -> None:
