@@ -77,8 +77,8 @@ class ExportButton(parts.Listener):
             if path:
                 if "toml" in chosen and not Path(path).name.endswith((".json", ".toml")):
                     path += ".neurrator.toml"
-                if self.workspace.keeping.save(path) is not None:
-                    self.session.notified.emit("info", self.session.status)
+                if (written := self.workspace.keeping.save(path)) is not None:
+                    self.session.notified.emit("info", f"{written.name} is written, in {written.parent}.")
             return
         words, ending, _ = KINDS[kind]
         path, _ = QFileDialog.getSaveFileName(self, words.rstrip("…"), f"{name}{ending}", FILTERS[kind])
