@@ -4,7 +4,7 @@ from typing import Any
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QToolButton, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QSizePolicy, QToolButton, QWidget
 
 from ..backend.protocol import BackendStatus
 from . import parts
@@ -77,6 +77,7 @@ class BackendLight(QToolButton):
         super().__init__(parent)
         self.link, self.session = link, session
         self.setAutoRaise(True)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Where the models run")
         self.clicked.connect(self._choose)
         self._timer = QTimer(self)
