@@ -1,6 +1,6 @@
 """Take the pictures of asking back, inspecting and comparing that the documentation shows, from the simulated sample.
 
-On Linux without a display: ``xvfb-run -a -s "-screen 0 1920x1200x24" python tools/ask_screenshots.py --decoder FOLDER [--out docs/images]``.
+On Linux without a display: ``xvfb-run -a -s "-screen 0 1920x1200x24" python -m tools.ask_screenshots --decoder FOLDER [--out docs/images]``.
 """
 
 import argparse
@@ -8,46 +8,42 @@ from pathlib import Path
 
 import numpy as np
 
-from screenshots import wait
+from .window import IMAGES, resize, take_picture, wait
 
 FRAME = 402
+SHOTS = (("", (1600, 1000), "dark"), ("_small", (1280, 800), "dark"), ("_light", (1600, 1000), "light"))
 
 
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--out", type=Path, default=IMAGES)
     parser.add_argument("--decoder", help="folder of a fitted decoder; by default that of the demo")
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     from napari_neurrator.gui import compat, mouse
-    from napari_neurrator.gui.demo import take_picture
     from napari_neurrator.gui.launch import launch
     from napari_neurrator.gui.workspace import Workspace
+
+    from . import person
 
     viewer = launch()
     workspace = Workspace.of(viewer)
     session, window = workspace.session, compat.qt_window(viewer)
     assert window is not None
 
-    def resize(width: int, height: int) -> None:
-        window.resize(width, height)
-        mouse.settle(500)
-        workspace.layers.look()
-        mouse.settle(500)
-
     def shoot(name: str) -> None:
         """Take a picture of the usual window, a small one and a light one."""
-        for end, size, theme in (("", (1600, 1000), "dark"), ("_small", (1280, 800), "dark"), ("_light", (1600, 1000), "light")):  # fmt: skip
+        for end, size, theme in SHOTS:
             viewer.theme = theme
-            resize(*size)
+            resize(workspace, *size)
             take_picture(window, out / f"{name}{end}.png")
         viewer.theme = "dark"
-        resize(1600, 1000)
+        resize(workspace, 1600, 1000)
 
     try:
-        resize(1600, 1000)
+        resize(workspace, 1600, 1000)
         session.live = False
         workspace.open("sample", decoder=options.decoder)
         wait(lambda: session.recording is not None and not session.job.busy and session.spikes_ready, "the sample")
@@ -59,7 +55,7 @@ def main() -> None:
         session.save_group("visual cortex")
         workspace.narrator.narrate()
         wait(lambda: session.result is not None and session.result.finished, "the sentence", 600)
-        resize(1600, 1000)
+        resize(workspace, 1600, 1000)
         top, left, height, width = session.geometry.crop
         patch = np.array(session.geometry.scale)
         corner = np.array([top + 0.45 * height, left + 0.2 * width])
@@ -83,9 +79,11 @@ def main() -> None:
         session.grid_shown = False
         session.select(())
         workspace.show_comparing()
-        workspace.comparing.compare(("visual cortex", "CA1"))
-        wait(lambda: session.compared is not None and not session.compared.stage, "the comparison", 600)
         panel = workspace.docks["Compare"]
+        for name in ("visual cortex", "CA1"):
+            person.tick(panel.groups, f"{name}   (")
+        person.click(panel.go)
+        wait(lambda: session.compared is not None and not session.compared.stage, "the comparison", 600)
         panel.what.setCurrentIndex(1)
         panel.what.activated.emit(1)
         shoot("compare")

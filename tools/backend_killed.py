@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .screenshots import SIZE, wait
+from .screenshots import SIZE
+from .window import IMAGES, take_picture, wait
 
 FRAME = 120
 SCRUBBED = 40
@@ -30,13 +31,12 @@ def unfold_notifications(window: Any) -> None:
 def main() -> None:
     """Do it, and print what was seen."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--out", type=Path, default=IMAGES)
     parser.add_argument("--recording", default="sample")
     parser.add_argument("--decoder", help="the sample's own by default")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     from napari_neurrator.gui import compat, mouse
-    from napari_neurrator.gui.demo import take_picture
     from napari_neurrator.gui.launch import launch
     from napari_neurrator.gui.workspace import Workspace
 

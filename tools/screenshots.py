@@ -1,15 +1,16 @@
 """Take the pictures of the window that the documentation shows, from the simulated sample.
 
-On Linux without a display: ``xvfb-run -a -s "-screen 0 1920x1200x24" python tools/screenshots.py [--out docs/images]``.
+On Linux without a display: ``xvfb-run -a -s "-screen 0 1920x1200x24" python -m tools.screenshots [--out docs/images]``.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from .window import IMAGES, take_picture, wait
 
 SIZE = (1880, 1080)
 TABLE_WIDTH = 740
@@ -24,21 +25,9 @@ def only_probes(recording: Any, probes: Sequence[str]) -> Any:
     return replace(recording, units=units, name=f"{recording.name}: {', '.join(probes)}")
 
 
-def wait(condition: Callable[[], bool], what: str, timeout_s: float = 300.0) -> None:
-    """Let the window work until something holds."""
-    from napari_neurrator.gui import mouse
-
-    end = time.perf_counter() + timeout_s
-    while not condition():
-        mouse.settle(10)
-        if time.perf_counter() > end:
-            raise SystemExit(f"The window waited {timeout_s:.0f} s for {what} in vain.")
-
-
 def narrate(workspace: Any, window: Any, frame: int, units: Sequence[Any], out: Path) -> None:
     """Take a picture of what some units say of a frame, at the first showing that was held out."""
     from napari_neurrator.gui import mouse
-    from napari_neurrator.gui.demo import take_picture
 
     session = workspace.session
     if session.decoder is None:
@@ -58,7 +47,6 @@ def narrate(workspace: Any, window: Any, frame: int, units: Sequence[Any], out: 
 def concepts(workspace: Any, window: Any, out: Path) -> None:
     """Take a picture of the first concept of what was narrated last: on the frame, under the slider, and in the gallery."""
     from napari_neurrator.gui import mouse
-    from napari_neurrator.gui.demo import take_picture
 
     session = workspace.session
     name = session.result.concepts[0].name
@@ -80,13 +68,12 @@ def concepts(workspace: Any, window: Any, out: Path) -> None:
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--out", type=Path, default=IMAGES)
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     from qtpy.QtCore import Qt
 
     from napari_neurrator.gui import compat, mouse
-    from napari_neurrator.gui.demo import take_picture
     from napari_neurrator.gui.launch import launch
     from napari_neurrator.gui.workspace import Workspace
     from napari_neurrator.recording import open_recording

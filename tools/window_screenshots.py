@@ -1,6 +1,6 @@
 """Take the pictures of playing, colours, help and tour that the documentation shows, from the simulated sample.
 
-On Linux without a display: ``xvfb-run -a -s "-screen 0 3840x2160x24" python tools/window_screenshots.py [--out docs/images] [--decoder FOLDER]``.
+On Linux without a display: ``xvfb-run -a -s "-screen 0 3840x2160x24" python -m tools.window_screenshots [--out docs/images] [--decoder FOLDER]``.
 """
 
 import argparse
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from screenshots import wait
+from .window import IMAGES, resize, take_picture, wait
 
 FRAME = 402
 BY = ("depth", "cell type", "firing now", "contribution")
@@ -28,13 +28,12 @@ def example_contribution(session: Any) -> np.ndarray:
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    parser.add_argument("--out", type=Path, default=IMAGES)
     parser.add_argument("--decoder", type=Path, help="folder of a fitted decoder; by default that of the demo")
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     from napari_neurrator.gui import compat, mouse
-    from napari_neurrator.gui.demo import take_picture
     from napari_neurrator.gui.launch import launch
     from napari_neurrator.gui.workspace import Workspace
 
@@ -43,18 +42,12 @@ def main() -> None:
     session, window = workspace.session, compat.qt_window(viewer)
     assert window is not None
 
-    def resize(width: int, height: int) -> None:
-        window.resize(width, height)
-        mouse.settle(500)
-        workspace.layers.look()
-        mouse.settle(500)
-
     def shoot(name: str) -> None:
         mouse.settle(500)
         take_picture(window, out / f"{name}.png")
 
     try:
-        resize(1600, 1000)
+        resize(workspace, 1600, 1000)
         session.live = False
         workspace.open("sample", decoder=None if options.decoder is None else str(options.decoder))
         wait(lambda: session.recording is not None and not session.job.busy and session.spikes_ready, "the sample")
@@ -68,18 +61,18 @@ def main() -> None:
         here = workspace.showing.map_at(FRAME)
         session.shown = max(here.concepts, key=lambda concept: concept.strength).name
         session.frame, session.speed = FRAME, 0.25
-        resize(1600, 1000)
+        resize(workspace, 1600, 1000)
         session.playing = True
         wait(lambda: session.frame > FRAME + 5, "the film")
         mouse.settle(100)
         take_picture(window, out / "play.png")
         session.playing, session.speed = False, 1.0
         session.frame = FRAME
-        resize(1280, 800)
+        resize(workspace, 1280, 800)
         shoot("play_small")
-        resize(3840, 2160)
+        resize(workspace, 3840, 2160)
         shoot("play_4k")
-        resize(1600, 1000)
+        resize(workspace, 1600, 1000)
         chosen = session.selected
         session.select(())
         for by in BY:

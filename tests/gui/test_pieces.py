@@ -28,7 +28,7 @@ def test_manifest():
     manifest = PluginManifest.from_file(Path(napari_neurrator.__file__).parent / "napari.yaml")
     manifest.validate_imports()
     assert {widget.display_name for widget in manifest.contributions.widgets} == {
-        "Neurrator", "Recording", "Narrate", "Concepts", "Play", "Studies"
+        "Neurrator", "Recording", "Narrate", "Concepts", "Play", "Ask back", "Patches", "Compare", "Studies"
     }  # fmt: skip
 
 

@@ -235,3 +235,14 @@ def test_what_is_missing_is_said(room, notified):
     assert workspace.session.colour_by == "region"
     # nobody is selected: all were asked
     assert len(requests(workspace, "ask")[-1].unit_ids) == 60
+
+
+def test_a_loss_too_small_to_be_shown_is_none():
+    from napari_neurrator.gui.ask_panel import loss_words
+    from napari_neurrator.gui.state import Lost
+
+    lost = Lost(n=2, whole=0.9842, rest=0.9838, alone=0.7, lost=0.0004, random=np.array([0.003]), p=0.8)
+    assert "stays at 0.984: a loss of +0.000" in loss_words(lost, 9)
+    assert "rises from 0.984 to 0.986" in loss_words(
+        Lost(n=2, whole=0.984, rest=0.986, alone=0.7, lost=-0.002, random=np.zeros(1), p=1.0), 9
+    )

@@ -35,7 +35,7 @@ def test_the_light_follows_the_backend(room):
     told = [status("busy", 1)]
     workspace.backend.status = lambda: told[-1]
     workspace.wait(lambda: light.kind == "busy")
-    assert "1 waiting" in light.text()
+    assert "1 waiting" in light.accessibleName()
     told.append(status("idle", note="The models' process ended unexpectedly. Lost: a narration."))
     workspace.wait(lambda: light.kind == "idle")
     assert "Lost: a narration." in light.toolTip()

@@ -168,3 +168,31 @@ def test_regions_and_cell_types_are_candidates(two):
     session.select(session.unit_ids[:3])
     assert candidates(session)["the selection"] == session.unit_ids[:3]
     assert only_in("a", {"a": "A red red ball", "b": "a ball"}) == ["red"]
+
+
+def test_a_list_that_is_made_anew_opens_no_windows(two):
+    from qtpy.QtCore import QEvent, QObject
+    from qtpy.QtWidgets import QApplication, QWidget
+
+    from napari_neurrator.gui import parts
+
+    opened = []
+
+    class Watch(QObject):
+        def eventFilter(self, watched, event):
+            if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+                opened.append(watched)
+            return False
+
+    panel = two().docks["Compare"]
+    panel.holder.setVisible(True)
+    watch = Watch()
+    QApplication.instance().installEventFilter(watch)
+    try:
+        # Qt shows what was added to a layout a little later, and by then it is out again
+        panel.said.addWidget(parts.text("a red ball by day"))
+        parts.clear(panel.said)
+        mouse.settle(50)
+    finally:
+        QApplication.instance().removeEventFilter(watch)
+    assert opened == []

@@ -124,7 +124,15 @@ def test_groups_are_kept_and_picked(room, notified):
     chosen = session.unit_ids[:4]
     session.select(chosen)
     session.save_group("four")
+    assert dock.groups.currentText() == "four"
+    session.select(session.unit_ids[10:12])
+    session.save_group("two")
+    assert dock.groups.currentText() == "two"
+    session.delete_group("two")
     session.select(())
+    # what stands there is what is selected
+    assert dock.groups.currentText() == ""
+    assert not dock.delete_group.isEnabled()
     dock.groups.setCurrentText("four")
     dock.groups.activated.emit(0)
     assert session.selected == chosen
@@ -138,3 +146,18 @@ def test_units_without_positions_are_laid_out_with_a_warning(room, fakes, notifi
     assert np.isfinite(workspace.layers.positions).all()
     assert len({tuple(p) for p in workspace.layers.positions}) == len(recording.units)
     assert any("no position" in words for _, words in notified)
+
+
+def test_the_outline_goes_with_its_selection(room):
+    workspace = room()
+    session, layers = workspace.session, workspace.layers
+    session.lassoing = True
+    mouse.settle(50)
+    mouse.draw(workspace.viewer, mouse.ring(layers.positions[:1], layers.diameter))
+    workspace.wait(lambda: bool(session.selected))
+    mouse.settle(50)
+    lasso = layers.get(styles.LASSO)
+    assert lasso.nshapes == 1
+    session.select(session.unit_ids[20:24])
+    mouse.settle(50)
+    assert lasso.nshapes == 0

@@ -199,3 +199,19 @@ def test_docks_open_from_the_menu_and_share_one_session(make_napari_viewer_proxy
     assert workspace.docks["Narrate"] is dock
     assert all(part.session is workspace.session for part in workspace.docks.values())
     workspace.close()
+
+
+def test_a_sentence_that_was_stopped_before_its_end_is_made_again(room):
+    from dataclasses import replace
+
+    workspace = room()
+    session = workspace.session
+    session.select(session.unit_ids[:3])
+    workspace.narrator.narrate()
+    workspace.wait(lambda: session.result is not None and session.result.finished)
+    key = session.key()
+    session.results[key] = replace(session.results[key], finished=False, reference=None, prior=None)
+    session.live = True
+    workspace.wait(lambda: session.result is not None and session.result.finished)
+    assert session.results[key].reference
+    assert workspace.docks["Narrate"].reference.text() == session.results[key].reference

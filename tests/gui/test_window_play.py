@@ -234,3 +234,22 @@ def test_nothing_to_play(room, notified, fakes, qtbot):
     assert not session.playing
     assert "no film to play" in notified[-1][1]
     assert not workspace.docks["Play"].play.isEnabled()
+
+
+def test_an_old_sentence_does_not_stand_over_another_scene(room, monkeypatch):
+    workspace, session, _ = ready(room)
+    workspace.narrator.narrate()
+    workspace.wait(lambda: session.result is not None and session.result.finished)
+    monkeypatch.setattr(workspace.ahead, "_go_on", lambda *_: None)
+    workspace.backend.hold.clear()
+    session.playing = True
+    workspace.player._timer.stop()
+    session.frame = 30
+    assert session.spoken.frame == 0
+    session.frame = 75
+    assert session.spoken is None
+    session.sentence_every_s = 5.0
+    session.frame = 76
+    assert session.spoken.frame == 0
+    session.playing = False
+    workspace.backend.hold.set()

@@ -52,10 +52,15 @@ def loss_words(lost: Lost, patches: int | None) -> str:
     """Say what is lost without the units, and whether it is more than without as many random ones."""
     where = "the whole frame" if patches is None else "this patch" if patches == 1 else "these patches"
     random = float(np.mean(lost.random)) if len(lost.random) else 0.0
-    change = "falls" if lost.lost > 0.0005 else "rises" if lost.lost < -0.0005 else "stays"
+    before, after = f"{lost.whole:.3f}", f"{lost.rest:.3f}"
+    change = (
+        f"stays at {before}"
+        if before == after
+        else f"{'falls' if lost.rest < lost.whole else 'rises'} from {before} to {after}"
+    )
     more = "more than" if lost.p <= 0.05 else "not clearly more than"
     words = (
-        f"Without them, the match on {where} {change} from {lost.whole:.3f} to {lost.rest:.3f}: a loss of {lost.lost:+.3f}, {more} without as many random units "
+        f"Without them, the match on {where} {change}: a loss of {lost.lost:+.3f}, {more} without as many random units "
         f"({random:+.3f} on average, p = {lost.p:.3f}, n = {len(lost.random)}). They alone reach {lost.alone:.3f}."
     )
     return words

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QToolButton, QWidget
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QSizePolicy, QToolButton, QWidget
 
 from ..backend.protocol import BackendStatus
 from . import parts
 from .backend_link import BackendLink, server_backend
 
 EVERY_MS = 1500
+MARGIN_PX, LEAST_PX = 6, 70
 # On a dark and on a light window.
 COLOURS = {
     "off": ("#8b95a1", "#5a636e"),
@@ -75,12 +77,13 @@ class BackendLight(QToolButton):
         super().__init__(parent)
         self.link, self.session = link, session
         self.setAutoRaise(True)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Where the models run")
         self.clicked.connect(self._choose)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.refresh)
         self._timer.start(EVERY_MS)
-        self.kind = ""
+        self.kind = self._words = ""
         self._show(None, "")
 
     def refresh(self) -> None:
@@ -94,12 +97,30 @@ class BackendLight(QToolButton):
 
     def _show(self, status: BackendStatus | None, problem: str) -> None:
         self.kind, words, more = status_words(status, problem, self.link.where)
-        self.setText(f"● {words}")
-        self.setAccessibleName(f"Where the models run: {words}")
-        self.setToolTip(more)
+        self._words = f"● {words}"
+        self.setToolTip(f"{words}\n{more}")
         self.setAccessibleName(f"Where the models run: {words}")
         colour = COLOURS[self.kind][not self.session.dark]
         self.setStyleSheet(f"QToolButton {{ color: {colour}; font-size: 8.5pt; border: none; }}")
+        self.updateGeometry()
+        self._fit()
+
+    def sizeHint(self) -> QSize:
+        """As wide as all words are."""
+        return QSize(self.fontMetrics().horizontalAdvance(self._words) + MARGIN_PX, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as a few letters: a long address does not cut the dock."""
+        return QSize(LEAST_PX, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Say as much as there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = self.width() if self.isVisible() else 10_000
+        self.setText(self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideRight, room))
 
     def _choose(self) -> None:
         dialog = BackendDialog(self.link.where, self)
@@ -108,7 +129,8 @@ class BackendLight(QToolButton):
 
     def use(self, address: str, token: str | None) -> None:
         """Let the models run on a server, or on this computer if `address` is empty."""
-        self.setText("● connecting…")
+        self._words = "● connecting…"
+        self._fit()
 
         def make() -> Any:
             if address:

@@ -3,7 +3,7 @@
 from html import escape
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QProgressBar, QWidget
 
 from . import layer_styles as styles
@@ -14,6 +14,7 @@ from .side_panels import place_beside
 from .state import PATCHES, Compared, PairDifference
 from .workspace import Workspace
 
+ROW_PX, MOST_ROWS = 20, 6
 HINT = (
     "What do groups of units say of the same frame? Tick two or more: the selection, saved groups, regions, cell types."
 )
@@ -40,10 +41,11 @@ class ComparePanel(parts.Listener):
         super().__init__(workspace.session)
         self.workspace = workspace
         layout = parts.column(parts.scrolled(self))
-        layout.addWidget(parts.text(HINT, quiet=True))
+        self.hint = parts.text(HINT, quiet=True)
+        layout.addWidget(self.hint)
         self.groups = QListWidget()
         parts.named(self.groups, "Groups to compare")
-        self.groups.setFixedHeight(132)
+        self.groups.setUniformItemSizes(True)
         layout.addWidget(self.groups)
         self.go = parts.button("Compare", self._compare, "Narrate the ticked groups at this frame, and compare them")
         self.clear = parts.button("Clear", self._clear, "Forget the comparison")
@@ -69,7 +71,9 @@ class ComparePanel(parts.Listener):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(8)
             box.activated.connect(lambda _: self._choose())
-        inside.addWidget(parts.row(self.pair, self.what))
+        # under each other: names of groups are long
+        inside.addWidget(self.pair)
+        inside.addWidget(self.what)
         self.scale = parts.Scale()
         self.scale.setAccessibleName("What the colours of the difference mean")
         inside.addWidget(self.scale)
@@ -115,7 +119,10 @@ class ComparePanel(parts.Listener):
             item.setData(Qt.ItemDataRole.UserRole, name)
             item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
             item.setCheckState(Qt.CheckState.Checked if name in ticked else Qt.CheckState.Unchecked)
+            item.setSizeHint(QSize(0, ROW_PX))
             self.groups.addItem(item)
+        # whole rows: half a name looks like a fault
+        self.groups.setFixedHeight(ROW_PX * min(MOST_ROWS, max(1, len(shown))) + 2 * self.groups.frameWidth() + 2)
 
     def _show(self) -> None:
         session, compared = self.session, self.session.compared
@@ -123,6 +130,7 @@ class ComparePanel(parts.Listener):
         for widget in (self.holder, self.pairs, self.note, self.limits):
             widget.setVisible(there)
         self.clear.setEnabled(there)
+        self.hint.setVisible(not there)
         self.progress.setVisible(compared is not None and bool(compared.stage))
         parts.clear(self.said)
         self._show_choices(compared)

@@ -287,6 +287,17 @@ def dock_of(widget: QWidget | None) -> QDockWidget | None:
     return parent
 
 
+def name_dock(widget: QWidget, name: str) -> None:
+    """Write a name on the dock around `widget`, where napari writes that of the plugin too."""
+    dock = dock_of(widget)
+    if dock is None:
+        return
+    dock.setWindowTitle(name)
+    title = getattr(getattr(dock, "title", None), "title", None)
+    if title is not None:
+        title.setText(name)
+
+
 def built_in_docks(viewer: Any) -> tuple[QDockWidget, QDockWidget]:
     """Return napari's own docks: layer controls and layer list."""
     qt_viewer = qt_window(viewer)._qt_viewer  # type: ignore[union-attr]

@@ -139,11 +139,13 @@ class ConceptsDock(parts.Listener):
         for concept in () if result is None else result.concepts:
             called = self.session.called(concept.name)
             self.rows[concept.name].name(called, concept.given, self.where_from(concept))
-        self.hint.setText(
-            "Standard deviations above what is usual in this session. Click one to see where on the frame; click again to take it off."
-            if rows
-            else "What the decoded picture holds is listed here once some units have been narrated."
-        )
+        if rows:
+            hint = "Standard deviations above what is usual in this session. Click one to see where on the frame; click again to take it off."
+        elif result is not None and result.finished and result.cosine is None:
+            hint = "A session file keeps sentences, not what the decoded picture held: press Narrate to have it listed here again."
+        else:
+            hint = "What the decoded picture holds is listed here once some units have been narrated."
+        self.hint.setText(hint)
 
     def _row(self, entry: Shown, bar: parts.Bar) -> ConceptRow:
         row = ConceptRow(bar, movable=entry != PATCHES)

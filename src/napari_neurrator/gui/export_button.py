@@ -32,6 +32,8 @@ class ExportButton(parts.Listener):
         self.button = QPushButton("Export")
         self.button.setToolTip("Take home what was said: narrations, movie, figure, table of units, session")
         parts.named(self.button, "Export")
+        # the arrow beside the word
+        self.button.setMinimumWidth(92)
         self.menu = QMenu(self)
         self.menu.setToolTipsVisible(True)
         self.actions_of: dict[str, QAction] = {}
@@ -75,8 +77,8 @@ class ExportButton(parts.Listener):
             if path:
                 if "toml" in chosen and not Path(path).name.endswith((".json", ".toml")):
                     path += ".neurrator.toml"
-                if self.workspace.keeping.save(path) is not None:
-                    self.session.notified.emit("info", self.session.status)
+                if (written := self.workspace.keeping.save(path)) is not None:
+                    self.session.notified.emit("info", f"{written.name} is written, in {written.parent}.")
             return
         words, ending, _ = KINDS[kind]
         path, _ = QFileDialog.getSaveFileName(self, words.rstrip("…"), f"{name}{ending}", FILTERS[kind])

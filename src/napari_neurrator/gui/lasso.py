@@ -64,9 +64,11 @@ class LassoTool:
         self.viewer, self.session, self.layers = viewer, session, layers
         self.mode: SelectMode = "replace"
         self._n_before = 0
+        self._selecting = False
         self._undo: list[Callable[[], Any]] = []
         layers.attached.connect(self.attach)
         session.events.lassoing.connect(self._on_lassoing)
+        session.events.selected.connect(self._on_selected)
 
     def attach(self) -> None:
         """Connect to freshly made layers."""
@@ -108,6 +110,7 @@ class LassoTool:
         self.detach()
         self.layers.attached.disconnect(self.attach)
         self.session.events.lassoing.disconnect(self._on_lassoing)
+        self.session.events.selected.disconnect(self._on_selected)
 
     # -- the lasso -------------------------------------------------------------------------------------------------------------------
     def _on_lassoing(self, on: bool) -> None:
@@ -155,15 +158,25 @@ class LassoTool:
             self.session.warn("No unit lies inside the lasso; the selection is unchanged.")
             return
         ids = self.session.unit_ids
-        self.session.select([ids[i] for i in np.flatnonzero(inside)], mode)
+        self._selecting = True
+        try:
+            self.session.select([ids[i] for i in np.flatnonzero(inside)], mode)
+        finally:
+            self._selecting = False
 
-    def _tidy(self, keep_last: bool) -> None:
-        """Leave only the last lasso, as a thin outline."""
+    def _on_selected(self, *_: Any) -> None:
+        # an outline round units that are not selected any more would mislead
+        layer = self.layers.get(styles.LASSO)
+        if not self._selecting and layer is not None and layer.nshapes and not compat.lasso_is_open(layer):
+            QTimer.singleShot(0, lambda: self._tidy(keep_last=False, everything=True))
+
+    def _tidy(self, keep_last: bool, everything: bool = False) -> None:
+        """Leave only the last lasso, as a thin outline, or none."""
         layer = self.layers.get(styles.LASSO)
         if layer is None or compat.lasso_is_open(layer):
             return
         drop = set(range(layer.nshapes - (1 if keep_last else 0)))
-        if not keep_last:
+        if not keep_last and not everything:
             drop = set(range(self._n_before, layer.nshapes))
         if drop:
             with layer.events.data.blocker(self._on_data):

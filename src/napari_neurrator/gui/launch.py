@@ -63,14 +63,25 @@ def arrange(viewer: Any) -> dict[str, Any]:
         workspace.show_inspector(front=False)
     if "Compare" not in docks:
         workspace.show_comparing(front=False)
-    window = compat.qt_window(viewer)
-    right = [dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(docks[name])) is not None]
-    window.resizeDocks(right, [RIGHT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)  # type: ignore[union-attr]
-    window.resizeDocks(right, [560, 380], Qt.Orientation.Vertical)  # type: ignore[union-attr]
-    below = compat.dock_of(docks["Play"])
-    if below is not None:
-        window.resizeDocks([below], [PLAY_HEIGHT], Qt.Orientation.Vertical)  # type: ignore[union-attr]
+    share_room(workspace)
+    # in a window that is on screen, Qt gives new docks their room only afterwards
+    QTimer.singleShot(0, lambda: share_room(workspace))
     return docks
+
+
+def share_room(workspace: Workspace) -> None:
+    """Give the docks beside and below the film the sizes that suit what is in them."""
+    window = None if workspace.closed else compat.qt_window(workspace.viewer)
+    if window is None:
+        return
+    right = [
+        dock for name in ("Narrate", "Concepts") if (dock := compat.dock_of(workspace.docks.get(name))) is not None
+    ]
+    window.resizeDocks(right, [RIGHT_WIDTH] * len(right), Qt.Orientation.Horizontal)
+    window.resizeDocks(right, [560, 380][: len(right)], Qt.Orientation.Vertical)
+    below = compat.dock_of(workspace.docks.get("Play"))
+    if below is not None:
+        window.resizeDocks([below], [PLAY_HEIGHT], Qt.Orientation.Vertical)
 
 
 def launch(

@@ -55,7 +55,7 @@ def probes(layout: Layout, colours: dict[str, str], dark: bool = True) -> LayerT
     """Return the outlines of shanks, and beside each a bar for the stretch that lies in each region."""
     scene = styles.scene(dark)
     shapes, kinds, edge, face = [], [], [], []
-    thin = 0.002 * layout.panel.height
+    thin = 0.0035 * layout.panel.height
     bar = bar_width(layout)
     for probe in layout.probes:
         for shank in probe.shanks:
@@ -199,7 +199,7 @@ def lasso(layout: Layout, dark: bool = True) -> LayerTuple:
         "name": styles.LASSO,
         "ndim": 2,
         "scale": (scale, scale),
-        "edge_width": 0.004 * layout.panel.height / scale,
+        "edge_width": 0.008 * layout.panel.height / scale,
         "edge_color": styles.scene(dark).ring,
         "face_color": "#80808018",
         "opacity": 1.0,

@@ -299,7 +299,7 @@ class NarrateDock(parts.Listener):
         busy = self.session.job.kind == "narrating" and not result.spoken
         self.sentence.setText(result.text.strip() + (" ▍" if busy else ""))
         self.sentence.setToolTip("Click a word: which units say it?" if result.spoken else "")
-        waits = "…" if self.session.job.kind == "narrating" or result.spoken else ""
+        waits = "…" if not result.finished and (self.session.job.kind == "narrating" or self.session.ahead.busy) else ""
         self.reference.setText(result.reference or waits)
         self.prior.setText(result.prior or waits)
         self._show_match(result.mean_cosine, result.prior_cosine)

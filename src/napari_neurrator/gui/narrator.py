@@ -198,7 +198,7 @@ class Narrator:
             return
         if session.result is not cached and not (self._pending is not None and self._pending.key == key):
             session.result = cached
-        if session.live and key is not None and (cached is None or cached.in_part):
+        if session.live and key is not None and (cached is None or not cached.finished):
             if wait_ms:
                 self._timer.start(wait_ms)
             else:

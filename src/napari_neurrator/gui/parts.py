@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFocusEvent, QLinearGradient, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -119,11 +119,29 @@ class _Scrolled(QScrollArea):
         super().resizeEvent(event)
 
 
-def scrolled(parent: QWidget) -> QWidget:
-    """Give `parent` an inside that scrolls when the window is low, so that a dock never forces the window to grow."""
+class _Column(_Scrolled):
+    """Is itself never narrower than what is in it, which would be cut."""
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as what is in it needs to be, with the bar beside it."""
+        inside, bar = self.widget(), self.verticalScrollBar()
+        least = super().minimumSizeHint()
+        if inside is None or bar is None:
+            return least
+        return QSize(inside.minimumSizeHint().width() + bar.sizeHint().width(), least.height())
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Ask for another width when what is in it changes."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+
+def scrolled(parent: QWidget, wide: bool = False) -> QWidget:
+    """Give `parent` an inside that scrolls when the window is low, so that a dock never forces the window to grow; `wide` keeps it from being cut at its side."""
     outer = QVBoxLayout(parent)
     outer.setContentsMargins(0, 0, 0, 0)
-    area = _Scrolled()
+    area = _Column() if wide else _Scrolled()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -313,5 +331,7 @@ def clear(layout: Any) -> None:
         item = layout.takeAt(0)
         widget = item.widget()
         if widget is not None:
+            # one that Qt has not shown yet would open as a window of its own
+            widget.hide()
             widget.setParent(None)
             widget.deleteLater()

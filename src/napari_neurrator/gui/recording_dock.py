@@ -85,7 +85,7 @@ class RecordingDock(parts.Listener):
         self.workspace = workspace
         self._bars: dict[str, parts.Bar] = {}
         self._legend: tuple[tuple[Any, bool], dict[str, str]] | None = None
-        layout = parts.column(parts.scrolled(self))
+        layout = parts.column(parts.scrolled(self, wide=True))
         layout.addWidget(
             parts.row(
                 parts.button("File…", self._open_file, "Open an NWB file, a pool of sessions or a saved session"),
@@ -212,12 +212,14 @@ class RecordingDock(parts.Listener):
         self.groups.activated.connect(lambda _: self._pick_group())
         parts.named(self.groups, "Saved groups of units")
         self.groups.setSizePolicy(parts_policy)
+        self.groups.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.groups.setMinimumContentsLength(8)
+        self.delete_group = parts.button("Delete", self._delete_group, "Forget this group")
         layout.addWidget(
             parts.row(
                 self.groups,
                 parts.button("Save…", self._save_group, "Keep the selection under a name"),
-                parts.button("Delete", self._delete_group, "Forget this group"),
+                self.delete_group,
                 spacing=4,
             )
         )
@@ -230,7 +232,7 @@ class RecordingDock(parts.Listener):
         self.listen(self._show_selection, events.selected, events.only_good, self.session.scene_changed, described)
         self.listen(self._show_quality, events.only_good, events.recording, described)
         self.listen(self._show_view, events.view, events.recording)
-        self.listen(self._show_groups, events.groups)
+        self.listen(self._show_groups, events.groups, events.selected)
         self.listen(self._show_history, events.groups, events.selected, events.recording)
         self.listen(lambda: self.lasso.setChecked(self.session.lassoing), events.lassoing)
         self.listen(lambda: self.setEnabled(self.session.job.kind != "opening"), events.job)
@@ -347,7 +349,10 @@ class RecordingDock(parts.Listener):
             self.facts.setText("Open a file, a folder or the sample, or drop one on the canvas.")
             self.problems.hide()
             self.stimulus.clear()
+            self.frames.hide()
+            self.shown_when.setEnabled(False)
             return
+        self.shown_when.setEnabled(True)
         units = recording.units
         probes = units["probe"].nunique() if "probe" in units else 0
         self.name.setText(recording.name)
@@ -451,13 +456,16 @@ class RecordingDock(parts.Listener):
         return self._legend[1]
 
     def _show_groups(self) -> None:
-        now = self.groups.currentText()
-        self.groups.clear()
-        self.groups.addItems(list(self.session.groups))
-        self.groups.setPlaceholderText("none saved yet")
-        self.groups.setCurrentIndex(
-            self.groups.findText(now) if now in self.session.groups else len(self.session.groups) - 1
-        )
+        session, now = self.session, self.groups.currentText()
+        groups = session.groups
+        if [self.groups.itemText(i) for i in range(self.groups.count())] != list(groups):
+            self.groups.clear()
+            self.groups.addItems(list(groups))
+        self.groups.setPlaceholderText("choose one" if groups else "none saved yet")
+        # two groups may hold the same units
+        fits = [name for name, units in groups.items() if units and units == session.selected]
+        self.groups.setCurrentIndex(self.groups.findText(now if now in fits else fits[-1]) if fits else -1)
+        self.delete_group.setEnabled(bool(fits))
 
 
 def recording_dock(viewer: Any) -> RecordingDock:

@@ -80,5 +80,5 @@ class SessionList(parts.Listener):
         path, _ = QFileDialog.getSaveFileName(
             self, "Save the session", f"{self.session.recording.name}{SUFFIX}", f"Session (*{SUFFIX})"
         )
-        if path:
-            self.workspace.keeping.save(path)
+        if path and (written := self.workspace.keeping.save(path)) is not None:
+            self.session.notified.emit("info", f"{written.name} is written, in {written.parent}.")

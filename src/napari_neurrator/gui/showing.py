@@ -12,6 +12,8 @@ from .state import PATCHES, Result, Session
 
 MAP_REACH_S = 0.25
 """A heatmap stays this long where no newer one is known: about as long as the spikes it was decoded from."""
+STANDS_S = 2.0
+"""A sentence stands this long while the film plays, or until the next is due: later, it would lie over another scene."""
 NOT_COMPUTED, UNKNOWN, GREYED, BETTER = 0, 1, 2, 3
 """Evidence of a moment in the track: none yet; cannot be said, or is no test; no more than chance; more than chance."""
 
@@ -125,7 +127,16 @@ class Showing:
 
     def _speak(self, *_: Any) -> None:
         session = self.session
-        session.spoken = self.sentence(session.frame) if session.playing else session.result
+        session.spoken = self._subtitle() if session.playing else session.result
+
+    def _subtitle(self) -> Result | None:
+        """Return the sentence at the play head, unless it is too old to be of what is on screen."""
+        session, clock = self.session, self.player.clock
+        said = self.sentence(session.frame)
+        if said is None:
+            return None
+        late = clock.onset(session.frame) - clock.onset(said.frame)
+        return said if late <= max(STANDS_S, session.sentence_every_s) else None
 
 
 def strength_in(result: Result, shown: str | None) -> float:

@@ -1,14 +1,22 @@
 """The docks as napari makes them from the Plugins menu: classes that ask for the viewer by name."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
 
+from . import compat
 from .concepts_dock import ConceptsDock
 from .narrate_dock import NarrateDock
 from .play_dock import PlayDock
 from .recording_dock import RecordingDock
 from .workspace import Workspace
+
+
+def _soon_named(widget: Any, name: str) -> None:
+    # once napari has docked it
+    QTimer.singleShot(0, lambda: None if widget.workspace.closed else compat.name_dock(widget, name))
 
 
 class RecordingWidget(RecordingDock):
@@ -18,6 +26,7 @@ class RecordingWidget(RecordingDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
+        _soon_named(self, "Recording")
 
 
 class NarrateWidget(NarrateDock):
@@ -27,6 +36,7 @@ class NarrateWidget(NarrateDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
+        _soon_named(self, "Narrate")
 
 
 class ConceptsWidget(ConceptsDock):
@@ -36,6 +46,7 @@ class ConceptsWidget(ConceptsDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
+        _soon_named(self, "Concepts")
 
 
 class PlayWidget(PlayDock):
@@ -45,6 +56,7 @@ class PlayWidget(PlayDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
+        _soon_named(self, "Play")
 
 
 class NeurratorWidget(NarrateWidget):
@@ -57,3 +69,42 @@ class NeurratorWidget(NarrateWidget):
         # the others once napari has docked this one
         QTimer.singleShot(0, workspace.arrange)
         QTimer.singleShot(0, workspace.offer_tour)
+
+
+class TabWidget(QWidget):
+    """Stands in the dock that napari makes just until the panel, which is a tab beside Narrate, has come to the front."""
+
+    SHOW: ClassVar[Callable[[Workspace], None]]
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._workspace = Workspace.of(napari_viewer)
+        QTimer.singleShot(0, self._give_way)
+
+    def _give_way(self) -> None:
+        workspace = self._workspace
+        if workspace.closed:
+            return
+        holder = compat.dock_of(self)
+        if holder is not None:
+            workspace.viewer.window.remove_dock_widget(holder)
+        self.deleteLater()
+        type(self).SHOW(workspace)
+
+
+class AskBackWidget(TabWidget):
+    """Brings the Ask back panel to the front."""
+
+    SHOW = Workspace.show_asking
+
+
+class PatchesWidget(TabWidget):
+    """Brings the Patches panel to the front."""
+
+    SHOW = Workspace.show_inspector
+
+
+class CompareWidget(TabWidget):
+    """Brings the Compare panel to the front."""
+
+    SHOW = Workspace.show_comparing
