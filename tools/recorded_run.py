@@ -448,7 +448,6 @@ def drive(run: Run, options: argparse.Namespace) -> None:
     run.shoot("6_ask")
     run.end_asking()
     run.show_concept()
-    run.seen["one_by_one"] = run.state()["sentences"]
     run.narrate_ahead()
     run.play("7_play")
     run.export("Narrations in a copy of the NWB file", NWB, "8_export")

@@ -87,17 +87,6 @@ def test_subtitles_are_those_of_the_lines(run):
 def test_replay_makes_the_same_lines(run, tmp_path):
     again = neurrator("replay", run[1] / "session.neurrator.toml", "--out", tmp_path / "again.jsonl")
     assert again.returncode == 0, again.stdout + again.stderr
-    exported = {_key(line): line for line in (run[1] / "narrations.jsonl").read_text(encoding="utf-8").splitlines()}
-    replayed = {_key(line): line for line in (tmp_path / "again.jsonl").read_text(encoding="utf-8").splitlines()}
-    assert {key: json.loads(line)["text"] for key, line in exported.items()} == {
-        key: json.loads(line)["text"] for key, line in replayed.items()
-    }
-    # those that were asked for, one at a time, to the last byte; what was worked out ahead was decoded several at a time
-    alone = {(frame, repeat, n) for frame, repeat, n, _ in json.loads((run[1] / "run.json").read_text())["one_by_one"]}
-    assert len(alone) >= 2
-    assert [exported[key] for key in sorted(alone)] == [replayed[key] for key in sorted(alone)]
-
-
-def _key(line):
-    one = json.loads(line)
-    return one["frame"], one["repeat"], len(one["unit_ids"])
+    exported = (run[1] / "narrations.jsonl").read_bytes()
+    assert exported == (tmp_path / "again.jsonl").read_bytes()
+    assert len(exported.splitlines()) > 4

@@ -226,12 +226,17 @@ class Engine:
                 raise Stopped
             part = slice(start, min(start + batch, len(windows)))
             grids = decode(fitted.stored.decoder, windows[part], request.unit_ids)
-            if "concepts" in request.want and request.n_concepts and models.dictionary is not None:
-                self._emit_concepts(request, emit, fitted, models, grids, start)
-            if frames is not None and "patches" in request.want:
-                self._emit_patches(request, emit, fitted, models, grids, frames[part], start)
-            if frames is not None and "evidence" in request.want:
-                self._emit_evidence(request, emit, fitted, models, grids, frames[part], start)
+            # Each moment by itself: what is said of it has the same last digits whatever else was asked for with it.
+            for moment, grid in enumerate(grids, start):
+                if "concepts" in request.want and request.n_concepts and models.dictionary is not None:
+                    self._emit_concepts(request, emit, fitted, models, grid[None], moment)
+                if frames is None:
+                    continue
+                shown = frames[moment : moment + 1]
+                if "patches" in request.want:
+                    self._emit_patches(request, emit, fitted, models, grid[None], shown, moment)
+                if "evidence" in request.want:
+                    self._emit_evidence(request, emit, fitted, models, grid[None], shown, moment)
             if "text" in request.want:
                 self._emit_sentences(
                     request,
@@ -239,7 +244,7 @@ class Engine:
                     should_stop,
                     fitted,
                     models,
-                    fitted.stored.spoken(grids),
+                    torch.cat([fitted.stored.spoken(grid[None]) for grid in grids]),
                     windows[part],
                     None if frames is None else frames[part],
                     start,
@@ -252,34 +257,33 @@ class Engine:
         emit: Emit,
         fitted: _Fitted,
         models: _Models,
-        grids: torch.Tensor,
-        start: int,
+        grid: torch.Tensor,
+        moment: int,
     ) -> None:
         dictionary = models.dictionary
         usual = self._usual_activation(fitted, models)
-        ranked = top_concepts(dictionary, dictionary.encode(grids), request.n_concepts, usual)
+        (ranked,) = top_concepts(dictionary, dictionary.encode(grid), request.n_concepts, usual)
         shape = (models.tower.rows, models.tower.columns)
-        for number, concepts in enumerate(ranked):
-            described = [
-                p.Concept(
-                    feature=concept.feature,
-                    name=concept.name,
-                    strength=concept.strength,
-                    heatmap=p.PackedArray.pack(concept.heatmap.reshape(shape).numpy()),
-                    given=given_name(dictionary, concept.feature)[0],
-                    score=given_name(dictionary, concept.feature)[1],
-                )
-                for concept in concepts
-            ]
-            emit(
-                p.Concepts(
-                    job_id=request.job_id,
-                    moment=start + number,
-                    concepts=described,
-                    dictionary=dictionary.content_hash,
-                    naming=naming_words(dictionary),
-                )
+        described = [
+            p.Concept(
+                feature=concept.feature,
+                name=concept.name,
+                strength=concept.strength,
+                heatmap=p.PackedArray.pack(concept.heatmap.reshape(shape).numpy()),
+                given=given_name(dictionary, concept.feature)[0],
+                score=given_name(dictionary, concept.feature)[1],
             )
+            for concept in ranked
+        ]
+        emit(
+            p.Concepts(
+                job_id=request.job_id,
+                moment=moment,
+                concepts=described,
+                dictionary=dictionary.content_hash,
+                naming=naming_words(dictionary),
+            )
+        )
 
     def _emit_patches(
         self,
@@ -287,23 +291,22 @@ class Engine:
         emit: Emit,
         fitted: _Fitted,
         models: _Models,
-        grids: torch.Tensor,
-        frames: np.ndarray,
-        start: int,
+        grid: torch.Tensor,
+        frame: np.ndarray,
+        moment: int,
     ) -> None:
-        true = self._true_grids(models, frames)
-        cosine = F.cosine_similarity(grids, true, dim=-1)
-        prior = F.cosine_similarity(fitted.stored.decoder.prior_grid[None], true, dim=-1)
-        for number in range(len(grids)):
-            emit(
-                p.Patches(
-                    job_id=request.job_id,
-                    moment=start + number,
-                    cosine=p.PackedArray.pack(cosine[number].reshape(models.tower.rows, models.tower.columns).numpy()),
-                    mean_cosine=float(cosine[number].mean()),
-                    prior_cosine=float(prior[number].mean()),
-                )
+        true = self._true_grids(models, frame)
+        (cosine,) = F.cosine_similarity(grid, true, dim=-1)
+        (prior,) = F.cosine_similarity(fitted.stored.decoder.prior_grid[None], true, dim=-1)
+        emit(
+            p.Patches(
+                job_id=request.job_id,
+                moment=moment,
+                cosine=p.PackedArray.pack(cosine.reshape(models.tower.rows, models.tower.columns).numpy()),
+                mean_cosine=float(cosine.mean()),
+                prior_cosine=float(prior.mean()),
             )
+        )
 
     def _emit_evidence(
         self,
@@ -311,19 +314,17 @@ class Engine:
         emit: Emit,
         fitted: _Fitted,
         models: _Models,
-        grids: torch.Tensor,
-        frames: np.ndarray,
-        start: int,
+        grid: torch.Tensor,
+        frame: np.ndarray,
+        moment: int,
     ) -> None:
         references = self._reference_frames(fitted)
         if references is None:
             problem = no_evidence(fitted.stored.info)
-            for number in range(len(grids)):
-                emit(p.Judged(job_id=request.job_id, moment=start + number, evidence=None, problem=problem))
+            emit(p.Judged(job_id=request.job_id, moment=moment, evidence=None, problem=problem))
             return
-        judged = references.judge(grids.cpu(), self._true_grids(models, frames))
-        for number, evidence in enumerate(judged):
-            emit(p.Judged(job_id=request.job_id, moment=start + number, evidence=evidence))
+        (evidence,) = references.judge(grid.cpu(), self._true_grids(models, frame))
+        emit(p.Judged(job_id=request.job_id, moment=moment, evidence=evidence))
 
     def _emit_sentences(
         self,
@@ -438,8 +439,8 @@ class Engine:
             if len(models.true_grids) > 256:
                 models.true_grids.clear()
                 missing = {key: row for row, key in enumerate(keys)}
-            made = models.tower.grids(frames[list(missing.values())]).cpu()
-            models.true_grids.update(zip(missing, made, strict=True))
+            for key, row in missing.items():
+                models.true_grids[key] = models.tower.grids(frames[row : row + 1])[0].cpu()
         return torch.stack([models.true_grids[key] for key in keys])
 
     def _reference_frames(self, fitted: _Fitted) -> ReferenceFrames | None:

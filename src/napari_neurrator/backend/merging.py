@@ -46,12 +46,13 @@ class MergedWindows:
 
 
 def decode(decoder: "SubsetDecoder", windows: "np.ndarray | MergedWindows", unit_ids: list) -> "torch.Tensor":
-    """Return the decoded grids of some windows, float32 (moment, patches, width); of merged ones, each with its own units."""
-    if not isinstance(windows, MergedWindows):
-        return decoder.predict(windows, unit_ids)
+    """Return the decoded grids of some windows, float32 (moment, patches, width); of merged ones, each with its own units.
+
+    Each is decoded by itself: products of several at once would differ in their last digits from those of one.
+    """
     import torch
 
-    return torch.cat([decoder.predict(part, units) for part, units in windows.parts])
+    return torch.cat([decoder.predict(window[None], units) for window, units in rows_of(windows, unit_ids)])
 
 
 def rows_of(windows: "np.ndarray | MergedWindows", unit_ids: list) -> Iterator[tuple[np.ndarray, list]]:

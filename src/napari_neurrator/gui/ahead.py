@@ -107,7 +107,7 @@ class Ahead:
         return np.union1d(clock.every(min(every, MAP_EVERY_S)), sentences), sentences
 
     def known(self) -> tuple[set[int], set[int]]:
-        """Return the frames of this showing that have maps, and those that have a sentence."""
+        """Return the frames of this showing that have maps, and those that have a sentence with what belongs to it: one that was stopped before is made again."""
         session = self.session
         key = self._key(0)
         mapped, told = set(), set()
@@ -119,7 +119,7 @@ class Ahead:
             ):
                 if result.concepts or result.evidence is not None or result.problem:
                     mapped.add(result.frame)
-                if result.spoken:
+                if result.finished and result.spoken:
                     told.add(result.frame)
         return mapped, told
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import NeurratorError, Stopped
-from .keeping import is_source
+from .keeping import in_order, is_source
 from .narrator import N_CONCEPTS
 from .state import PATCHES, Job, Result, Session
 from .threads import Background
@@ -29,7 +29,7 @@ def said(session: Session) -> list[Result]:
     """Return the finished sentences of the stimulus that is shown, in order of time."""
     stop = 0 if session.moments is None else len(session.moments.table)
     found = [one for one in session.results.values() if one.finished and one.text and one.key.moment < stop]
-    return sorted(found, key=lambda one: (one.key.moment, len(one.key.units), one.key.prompt))
+    return in_order(found)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From the window's state to a session file, and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,21 @@ from .narrator import N_CONCEPTS
 from .state import COLOUR_BY, HEAT_COLOURS, INTERPOLATIONS, OpenRecording, Result, ResultKey, Session
 
 
+def in_order(results: Iterable[Result]) -> list[Result]:
+    """Return results in the order in which they are saved and exported, so that replay writes the lines that were exported: of time, then of the number of units."""
+    return sorted(results, key=lambda one: (one.key.moment, len(one.key.units), one.key.prompt))
+
+
 def saved_sentences(results: dict[ResultKey, Result]) -> list[SavedSentence]:
     """Turn what was said into what is written."""
     return [
         SavedSentence(
-            units=list(key.units),
+            units=list(result.key.units),
             frame=result.frame,
             repeat=result.repeat,
-            moment=key.moment,
-            decoder=key.decoder,
-            prompt=key.prompt,
+            moment=result.key.moment,
+            decoder=result.key.decoder,
+            prompt=result.key.prompt,
             text=result.text,
             reference=result.reference,
             prior=result.prior,
@@ -33,8 +38,7 @@ def saved_sentences(results: dict[ResultKey, Result]) -> list[SavedSentence]:
             prior_cosine=result.prior_cosine,
             settings={} if NarrateConfig.model_fields["concepts"].default == N_CONCEPTS else {"concepts": N_CONCEPTS},
         )
-        for key, result in results.items()
-        if result.finished and result.text
+        for result in in_order(one for one in results.values() if one.finished and one.text)
     ]
 
 
