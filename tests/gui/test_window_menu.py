@@ -38,6 +38,27 @@ def test_a_tab_comes_to_the_front(room, make, name):
     assert not panel.visibleRegion().isEmpty()
 
 
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (widgets.RecordingWidget, "Recording"),
+        (widgets.NarrateWidget, "Narrate"),
+        (widgets.NeurratorWidget, "Narrate"),
+        (widgets.ConceptsWidget, "Concepts"),
+        (widgets.PlayWidget, "Play"),
+    ],
+)
+def test_a_dock_that_stands_is_not_opened_twice(room, make, name):
+    workspace = room(decoder=False)
+    panel = workspace.docks[name]
+    docks = set(workspace.viewer.window._wrapped_dock_widgets)
+    compat.dock_of(panel).hide()
+    from_menu(workspace, make, name)
+    assert workspace.docks[name] is panel
+    assert panel.isVisible()
+    assert set(workspace.viewer.window._wrapped_dock_widgets) == docks
+
+
 def test_in_a_window_without_docks_the_panel_opens_alone(make_napari_viewer_proxy, fakes, notified):
     from napari_neurrator.gui.workspace import Workspace
 

@@ -14,9 +14,28 @@ from .recording_dock import RecordingDock
 from .workspace import Workspace
 
 
-def _soon_named(widget: Any, name: str) -> None:
-    # once napari has docked it
-    QTimer.singleShot(0, lambda: None if widget.workspace.closed else compat.name_dock(widget, name))
+def _soon_settled(widget: Any, name: str) -> None:
+    """Once napari has docked a widget, name its dock; where that dock stands already, bring the old one to the front instead."""
+
+    def settle() -> None:
+        workspace = widget.workspace
+        if workspace.closed:
+            return
+        standing = workspace.docks.setdefault(name, widget)
+        holder = None if standing is widget else compat.dock_of(standing)
+        if holder is None:
+            workspace.docks[name] = widget
+            compat.name_dock(widget, name)
+            return
+        own = compat.dock_of(widget)
+        if own is not None:
+            workspace.viewer.window.remove_dock_widget(own)
+        widget.let_go()
+        widget.deleteLater()
+        holder.show()
+        holder.raise_()
+
+    QTimer.singleShot(0, settle)
 
 
 class RecordingWidget(RecordingDock):
@@ -26,7 +45,7 @@ class RecordingWidget(RecordingDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
-        _soon_named(self, "Recording")
+        _soon_settled(self, "Recording")
 
 
 class NarrateWidget(NarrateDock):
@@ -36,7 +55,7 @@ class NarrateWidget(NarrateDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
-        _soon_named(self, "Narrate")
+        _soon_settled(self, "Narrate")
 
 
 class ConceptsWidget(ConceptsDock):
@@ -46,7 +65,7 @@ class ConceptsWidget(ConceptsDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
-        _soon_named(self, "Concepts")
+        _soon_settled(self, "Concepts")
 
 
 class PlayWidget(PlayDock):
@@ -56,7 +75,7 @@ class PlayWidget(PlayDock):
         workspace = Workspace.of(napari_viewer)
         super().__init__(workspace)
         workspace.when_closed(self.let_go)
-        _soon_named(self, "Play")
+        _soon_settled(self, "Play")
 
 
 class NeurratorWidget(NarrateWidget):
