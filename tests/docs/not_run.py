@@ -26,7 +26,8 @@ NOT_RUN = {
     r"neurrator serve --engine ray": _GPU + ", and minutes; tests/backend/test_ray.py runs this engine without one",
     r"neurrator (?:fit|evaluate) SESSION ": "made a figure of the page from a real recording, which is not part of the tests",
     r"python benchmarks/": _MEASURES,
-    r"python tools/screenshots\.py$": "drives the window through the whole sample, for minutes, for the pictures of these pages",
+    r"python -m tools\.screenshots$": "drives the window through the whole sample, for minutes, for the pictures of these pages",
+    r"(?:xvfb-run .* )?python -m tools\.recorded_run$": "the same; tests/gui/test_window_recorded_run.py runs it on a small session",
     r"python -m tools\.tiny\.": "trains the profile on 40,000 pictures, for more than an hour",
 }  # fmt: skip
 # A page whose block is run by a test of its own.

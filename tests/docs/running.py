@@ -61,6 +61,8 @@ def neurrator(words: list[str], folder: Path, redirected: str | None = None) -> 
         printed, made = _DONE[key]
         for source, target in zip(made, out, strict=True):
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / target)
+        if redirected:
+            (folder / redirected).write_text(printed, encoding="utf-8")
         return Ran(printed, [folder / one for one in out])
     before = {one: _age(folder / one) for one in out}
     quick = QUICK.get(name, [])

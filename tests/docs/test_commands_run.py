@@ -36,6 +36,7 @@ BEFORE = {
     ],
     "docs/export.md": [[*FIT, "my-decoder"], NARRATE],
     "docs/language.md": [[*FIT, "my-decoder"]],
+    "docs/recorded_run.md": [[*FIT, "my-decoder"], NARRATE],
     "docs/server.md": [[*FIT, "my-decoder"]],
 }
 # What stands for something of the reader's; LLaVA-1.5-7B, which cannot be had in a test, for any profile.
@@ -169,7 +170,7 @@ class Page:
     def run(self) -> None:
         for words in BEFORE.get(self.name, []):
             neurrator(words, self.home)
-        if self.name == "docs/export.md":
+        if self.name in ("docs/export.md", "docs/recorded_run.md"):
             self._save_session()
         try:
             for line in LINES[self.name]:

@@ -213,3 +213,19 @@ def test_patches_within_and_their_boxes(fakes):
     assert len(boxes(geometry, [0, 1, 2, 11, 12, 13])) == 3
     area = sum(np.ptp(box[:, 0]) * np.ptp(box[:, 1]) for box in boxes(geometry, [0, 1, 2, 11, 12, 13]))
     assert area == pytest.approx(600)
+
+
+def test_the_match_is_worked_out_only_while_its_panel_is_in_front(room):
+    workspace = room(decoder=False)
+    session, docks = workspace.session, workspace.docks
+    mouse.settle(200)
+    assert not session.match_open
+    for show, followed in (
+        (workspace.show_inspector, True),
+        (workspace.show_comparing, False),
+        (workspace.show_inspector, True),
+        (compat.dock_of(docks["Narrate"]).raise_, False),
+    ):
+        show()
+        mouse.settle(200)
+        assert session.match_open is followed

@@ -1,15 +1,16 @@
 """The Patches panel: what is known of the patch under the mouse, and of those that were clicked or drawn round."""
 
+import contextlib
 from functools import partial
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QListWidgetItem, QProgressBar, QWidget
 
+from . import compat, parts
 from . import layer_styles as styles
-from . import parts
 from .asking import unit_words
 from .frame_patches import patch_words
 from .gallery_panel import WIDTH, Pictures, make_picture
@@ -59,6 +60,7 @@ class InspectPanel(parts.Listener):
         self._background = Background(workspace.main, "neurrator-patches")
         workspace.when_closed(self._background.close)
         self._made_of: Any = None
+        self._dock: Any = None
         layout = parts.column(parts.scrolled(self))
         layout.addWidget(parts.text(HINT, quiet=True))
         self.on_frame = parts.toggle("Inspect on the frame", HINT)
@@ -156,12 +158,21 @@ class InspectPanel(parts.Listener):
     def showEvent(self, event: Any) -> None:
         """Follow the match while it is seen."""
         super().showEvent(event)
-        self.session.match_open = True
+        dock = compat.dock_of(self)
+        if dock is not None and dock is not self._dock:
+            self._dock = dock
+            dock.visibilityChanged.connect(self._look)
+        # Behind another tab it counts as visible, and once the docks have settled shows nothing.
+        QTimer.singleShot(0, self._look)
 
     def hideEvent(self, event: Any) -> None:
         """Spend nothing on what nobody sees."""
         super().hideEvent(event)
         self.session.match_open = False
+
+    def _look(self, *_: Any) -> None:
+        with contextlib.suppress(RuntimeError):
+            self.session.match_open = self.isVisible() and not self.visibleRegion().isEmpty()
 
     # -- showing ---------------------------------------------------------------------------------------------------------------------
     def _show_mode(self) -> None:
