@@ -1,10 +1,12 @@
 """The docks as the Plugins menu opens them, named as they are and never twice."""
 
+import time
+
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtWidgets import QTabBar
 
-from napari_neurrator.gui import compat, mouse, widgets
+from napari_neurrator.gui import compat, mouse, raster, widgets
 
 
 def from_menu(workspace, make, name):
@@ -48,8 +50,18 @@ def test_a_tab_comes_to_the_front(room, make, name):
         (widgets.PlayWidget, "Play"),
     ],
 )
-def test_a_dock_that_stands_is_not_opened_twice(room, make, name):
+def test_a_dock_that_stands_is_not_opened_twice(room, monkeypatch, make, name):
     workspace = room(decoder=False)
+    read, read_to_the_end = raster.read, []
+
+    def slowly(*arguments):
+        # until after the second dock has gone
+        time.sleep(0.3)
+        read_to_the_end.append(True)
+        return read(*arguments)
+
+    mouse.settle(300)
+    monkeypatch.setattr(raster, "read", slowly)
     panel = workspace.docks[name]
     docks = set(workspace.viewer.window._wrapped_dock_widgets)
     compat.dock_of(panel).hide()
@@ -57,6 +69,8 @@ def test_a_dock_that_stands_is_not_opened_twice(room, make, name):
     assert workspace.docks[name] is panel
     assert panel.isVisible()
     assert set(workspace.viewer.window._wrapped_dock_widgets) == docks
+    mouse.settle(500)
+    assert bool(read_to_the_end) == (name == "Play")
 
 
 def test_in_a_window_without_docks_the_panel_opens_alone(make_napari_viewer_proxy, fakes, notified):

@@ -128,6 +128,11 @@ class PlayDock(parts.Listener):
             flow.addWidget(widget)
         return box
 
+    def let_go(self) -> None:
+        """Disconnect from the session."""
+        super().let_go()
+        self.raster.forget()
+
     def _go(self, seconds: float) -> None:
         """Go to a place that was clicked: to the moment nearby of which something is known, if there is one."""
         clock, known = self.player.clock, self.workspace.showing.frames

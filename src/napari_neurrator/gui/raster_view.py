@@ -74,6 +74,10 @@ class RasterView(Strip):
 
         self.background.run(work, then, failed)
 
+    def forget(self) -> None:
+        """Wait no longer for spikes that are being read: there will be nothing to draw them on."""
+        self._asked = None
+
     def rows(self) -> np.ndarray:
         """Return the rows of the units that are drawn."""
         session = self.session
