@@ -152,7 +152,7 @@ def largest(decoder):
         posterior,
         dataclasses.replace(decoder.latent, shared=shared),
         decoder.basis,
-        Mixing(decoder.mixing.sizes, np.full_like(decoder.mixing.weights, 0.5)),
+        Mixing(decoder.mixing.sizes, np.full_like(decoder.mixing.weights, 0.5), decoder.mixing.flattening),
         decoder.blocks,
         decoder.unit_ids,
         decoder.window,

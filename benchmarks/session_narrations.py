@@ -118,9 +118,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         decoder = options.decoder or str(Path(folder) / "decoder")
         if not options.decoder:
-            from napari_neurrator.decoding.fit import fit
+            from napari_neurrator.backend.fitting import fit_decoder
 
-            fit(FitConfig(recording="sample", stimulus=STIMULUS), decoder)
+            fit_decoder(FitConfig(recording="sample", stimulus=STIMULUS), Path(decoder))
         rows: list[tuple[str, float, str]] = []
 
         def session(said: list[Any]) -> SessionFile:
