@@ -12,6 +12,7 @@ from napari_neurrator.backend.fitting import fit_decoder
 from napari_neurrator.config import FitConfig
 from napari_neurrator.decoding import decoder_info
 from napari_neurrator.decoding.store import StoredDecoder
+from napari_neurrator.decoding.subset import SubsetBayes
 from napari_neurrator.decoding.windows import spike_windows
 from napari_neurrator.errors import NeurratorError, Stopped
 from napari_neurrator.evaluation import EvidenceTable
@@ -118,6 +119,18 @@ def test_frames_that_were_held_out_are_held_against_each_other(small_sample, tmp
     references = StoredDecoder.load(tmp_path / "d").references
     assert len(references["grids"]) == len(info.test_frames) == 45
     assert references["weights"].sum() > 45
+
+
+def test_a_decoder_that_flattens_nothing_is_read_from_a_file_of_before(held_out):
+    _, stored, _ = held_out
+    tensors, settings = stored.decoder.state()
+    assert set(tensors.pop("mixing_flattening").tolist()) == {1.0}
+    of_before = SubsetBayes.from_state(tensors, settings, stored.decoder.unit_ids, stored.decoder.window)
+    windows = np.ones((1, stored.decoder.window.n_bins, 3), dtype=np.uint8)
+    units = stored.decoder.unit_ids[:3]
+    torch.testing.assert_close(
+        of_before.predict(windows, units), stored.decoder.predict(windows, units), atol=1e-4, rtol=0
+    )
 
 
 def test_without_anything_held_out_there_is_no_evidence(small_sample, tmp_path):

@@ -263,9 +263,9 @@ class SubsetBayes(SubsetDecoder):
         channels, mean = t["grid_channels"], t["grid_mean"]
         shape = (len(mean) // channels.shape[1], channels.shape[1])
         basis = GridBasis(mean, *kept_core(t), channels, t["grid_coefficients"], shape)
-        mixing = Mixing(
-            t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy(), t["mixing_flattening"].double().numpy()
-        )
+        sizes, weights = t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy()
+        # Decoders of older versions flatten nothing.
+        mixing = Mixing(sizes, weights, t.get("mixing_flattening", torch.ones(len(sizes))).double().numpy())
         return cls(posterior, latent, basis, mixing, blocks, unit_ids, window)
 
 
