@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from timing import median_of
+
 UNITS, PATCHES, WIDTH, SHOWINGS, COMPONENTS = 2000, 576, 1024, 10, 300
 SIZES = (2000, 1000, 300, 30)
 # Factors of the shared noise that the default decoder keeps at most.
@@ -53,17 +55,6 @@ def film(n_frames: int) -> np.ndarray:
     steps = np.cumsum(rng.normal(size=(n_frames, COMPONENTS)), axis=0)
     steps = (steps - steps.mean(0)) / steps.std(0)
     return (steps / np.sqrt(1 + np.arange(COMPONENTS))).astype(np.float32)
-
-
-def median_ms(work: Callable[[], object], runs: int) -> float:
-    """Return the median time of a call, ms."""
-    work()
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return 1e3 * statistics.median(times)
 
 
 def measure(n_frames: int, folder: Path) -> dict[str, float]:
@@ -123,8 +114,10 @@ def measure(n_frames: int, folder: Path) -> dict[str, float]:
             # In turns, because other work on the machine comes and goes.
             rounds = []
             for _ in range(7):
-                times = {"paper": median_ms(paper.decode, 3)}
-                times |= {f"{kind}_{n}": median_ms(changed(one, n), 9) for kind, one in kinds.items() for n in SIZES}
+                times = {"paper": 1e3 * median_of(paper.decode, 3)}
+                times |= {
+                    f"{kind}_{n}": 1e3 * median_of(changed(one, n), 9) for kind, one in kinds.items() for n in SIZES
+                }
                 rounds.append(times)
             for name in rounds[0]:
                 result[f"ms_{n_threads}_{name}"] = statistics.median(one[name] for one in rounds)

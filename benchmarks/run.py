@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +21,9 @@ from napari_neurrator.config import FitConfig
 from napari_neurrator.decoding import decoder_info
 from napari_neurrator.recording import moments, open_recording, open_stimulus
 from napari_neurrator.recording.sample import STIMULUS, make_sample
+from timing import median_of
 
 ROWS: list[tuple[str, float, str]] = []
-
-
-def median_of(work: Callable[[], object], runs: int = 7) -> float:
-    work()
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
 
 
 def row(name: str, seconds: float, aim: str = "") -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from timing import median_of
+
 NARRATIONS, RUNS = 10_000, 3
 WORDS = [
     "a",
@@ -130,8 +132,10 @@ def main() -> None:
         full = session(sentences(units, decoder, stimulus.n_frames))
         for ending in ("json", "toml"):
             path = Path(folder) / f"full.neurrator.{ending}"
-            rows.append((f"write as {ending.upper()}", median_of(lambda path=path: write_session(path, full)), ""))
-            rows.append((f"read the {ending.upper()}", median_of(lambda path=path: read_session(path)), ""))
+            rows.append(
+                (f"write as {ending.upper()}", median_of(lambda path=path: write_session(path, full), RUNS), "")
+            )
+            rows.append((f"read the {ending.upper()}", median_of(lambda path=path: read_session(path), RUNS), ""))
         if not options.no_window:
             empty = write_session(Path(folder) / "empty", session([]))
             opened(empty)
@@ -146,17 +150,6 @@ def main() -> None:
     for what, seconds, aim in rows:
         print(f"| {what} | {seconds:.2f} s | {seconds / yardstick:.1f} | {aim} |")
     print(f"Yardstick: a 1024 × 1024 matrix product, {yardstick * 1e3:.1f} ms.")
-
-
-def median_of(work: Callable[[], object], runs: int = RUNS) -> float:
-    """Return the median seconds of some runs, after one that does not count."""
-    work()
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
 
 
 if __name__ == "__main__":

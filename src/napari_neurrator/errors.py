@@ -11,3 +11,8 @@ class NeurratorError(Exception):
 
 class Stopped(Exception):
     """The user asked the work in progress to stop."""
+
+
+def in_words(error: BaseException) -> str:
+    """Return what to tell the user of an error: its own sentence where it has one, else its kind, too."""
+    return str(error) if isinstance(error, NeurratorError | OSError) else f"{type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from ..backend import protocol as p
-from ..errors import NeurratorError
+from ..errors import NeurratorError, in_words
 from .backend_link import BackendLink
 from .narrator import pack_counts
 from .shown_frames import shown_frames
@@ -205,8 +205,7 @@ class CourseFollower:
 
     def _failed(self, job_id: str) -> Any:
         def failed(error: BaseException) -> None:
-            message = str(error) if isinstance(error, NeurratorError | OSError) else f"{type(error).__name__}: {error}"
-            self._on_event(p.Failed(job_id=job_id, message=message))
+            self._on_event(p.Failed(job_id=job_id, message=in_words(error)))
 
         return failed
 

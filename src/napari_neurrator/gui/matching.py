@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from ..backend import protocol as p
-from ..errors import NeurratorError
+from ..errors import NeurratorError, in_words
 from .backend_link import BackendLink
 from .course import CHUNK, REST_MS, coarse_to_fine
 from .narrator import pack_counts
@@ -140,10 +140,7 @@ class MatchFollower:
     def _failed(self, asked: tuple[MatchKey, np.ndarray]) -> Callable[[BaseException], None]:
         def failed(error: BaseException) -> None:
             if self._asked is asked:
-                message = (
-                    str(error) if isinstance(error, NeurratorError | OSError) else f"{type(error).__name__}: {error}"
-                )
-                self._on_event(p.Failed(job_id="x", message=message))
+                self._on_event(p.Failed(job_id="x", message=in_words(error)))
 
         return failed
 
