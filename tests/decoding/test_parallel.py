@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_neurrator.decoding import memory
-from napari_neurrator.decoding.parallel import at_once, in_parts
+from napari_neurrator.decoding.parallel import alone, at_once, in_parts
 
 
 @pytest.fixture
@@ -28,8 +28,26 @@ def test_parts_cover_the_whole_in_order_and_each_counts_on_one_thread():
     assert later == [2]
     assert in_parts(lambda first, last: (first, last), 1) == [(0, 1)]
     assert in_parts(lambda first, last: (first, last), 7, worth=False) == [(0, 7)]
-    # Parts of parts do not wait for each other.
-    assert in_parts(lambda first, last: in_parts(lambda a, b: b - a, last - first), 7) == [[3], [4]]
+    assert in_parts(lambda first, last: in_parts(lambda a, b: b - a, last - first), 7) == [[1, 2], [2, 2]]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_work_done_alone_still_shares_its_steps_with_the_other_threads():
+    def steps() -> tuple[str, int, list[str], list[int]]:
+        # Each half waits until the other one has begun.
+        met = threading.Barrier(2, timeout=30)
+        halves = in_parts(lambda *_: (met.wait(), threading.current_thread().name)[1], 2)
+        # More than there are threads for, within each other.
+        many = at_once(*(lambda i=i: sum(at_once(*(lambda j=j: i * j for j in range(3)))) for i in range(5)))
+        return threading.current_thread().name, torch.get_num_threads(), halves, many
+
+    name, counted_on, halves, many = alone(steps)
+    assert name != threading.current_thread().name
+    assert counted_on == 1
+    assert halves[0] == name != halves[1]
+    assert many == [0, 3, 6, 9, 12]
+    assert alone(lambda: threading.current_thread().name, worth=False) == threading.current_thread().name
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -34,7 +34,7 @@ _CHUNK, _FEATURES = 1024, 1024
 # Features of a subset that are gathered at a time for many moments; up to so many are few.
 _ROWS, _FEW = 512, 4
 # Products of means and weights from which on several threads sum them sooner than one.
-_WORTH_THREADS = 2**20
+_WORTH_THREADS = 2**23
 
 
 def block_features(counts: torch.Tensor) -> torch.Tensor:
@@ -267,10 +267,12 @@ class SubsetPosterior(nn.Module):
             energy, shared = self._sums(features)
         else:
             # Of a large subset, what it lacks is sooner summed.
-            lacking = torch.ones(n, dtype=torch.bool)
-            lacking[features] = False
-            missing = self._sums(lacking.nonzero()[:, 0])
-            energy, shared = (every - some for every, some in zip(self._all, missing, strict=True))
+            energy, shared = self._all
+            if len(features) < n:
+                lacking = torch.ones(n, dtype=torch.bool)
+                lacking[features] = False
+                missing = self._sums(lacking.nonzero()[:, 0])
+                energy, shared = energy - missing[0], shared - missing[1]
         scale = self.precision[features].sqrt_()
         loadings = self.loadings[features].mul_(scale[:, None])
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.eye(loadings.shape[1]) + loadings.T @ loadings))

@@ -21,6 +21,7 @@ import torch
 from .bayes import EncodingModel
 from .kernels import add_errors, divided
 from .memory import empty
+from .parallel import in_parts
 
 _PENALTIES = 10.0 ** torch.arange(-4.0, 2.1, 0.75)
 # Eigenvalues that differ by less than this share, the smallest penalty added, count as equal: the error is half its square.
@@ -139,13 +140,17 @@ class LatentModel:
         sides, towards = self._sides
         moments = moments + self.weights[:, None, None] * scatter
 
-        values, vectors = torch.linalg.eigh(grams)
-        values.clamp_(min=0)
-        turned = vectors[:-1].mT
-        within = turned @ moments @ turned.mT
-        turned_sides = torch.bmm(turned @ seen_at, sides, out=empty(*sides.shape))
-        errors = left_out_errors(values[:-1], within, turned_sides, penalties)
-        values, vectors = values[-1], vectors[-1]
+        def without(first: int, last: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+            values, vectors = torch.linalg.eigh(grams[first:last])
+            values.clamp_(min=0)
+            left = slice(first, min(last, len(moments)))
+            turned = vectors[: left.stop - first].mT
+            turned_sides = torch.bmm(turned @ seen_at, sides[left], out=empty(len(turned), *sides.shape[1:]))
+            within = turned @ moments[left] @ turned.mT
+            return values[-1], vectors[-1], left_out_errors(values[: len(turned)], within, turned_sides, penalties)
+
+        *_, (values, vectors, _) = parts = in_parts(without, len(grams))
+        errors = sum(part[2] for part in parts)
         # Each coefficient's own penalty follows the few stretches there are closely, a common one not at all: half of each.
         common = errors.sum(1)
         shrunk = 1 / (values[:, None] + penalties[torch.from_numpy(errors.argmin(0))])

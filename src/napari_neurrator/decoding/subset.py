@@ -24,7 +24,7 @@ from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
 from .latent import LatentModel, Regression
 from .mixing import FLATTENINGS, Mixing, MixingFit, sizes_up_to
-from .parallel import at_once
+from .parallel import alone, at_once
 from .rows import Rows
 from .states import by_picture, even_out, merge_alike
 
@@ -164,8 +164,9 @@ class SubsetBayes(SubsetDecoder):
             *weights, flattening = self.mixing.at(len(positions))
             works: list[Callable[[], Any]] = [partial(self.posterior.of, features)]
             if weights[1] > 0:
-                works.append(partial(self.latent.regression, features))
-            likelihood, *regression = at_once(*works)
+                # First, because it takes longer.
+                works.insert(0, partial(self.latent.regression, features))
+            *regression, likelihood = at_once(*works)
             self._known[key] = _Subset(
                 features, likelihood, regression[0] if regression else None, (weights[0], weights[1]), flattening
             )
@@ -189,12 +190,10 @@ class SubsetBayes(SubsetDecoder):
     @torch.inference_mode()
     def coefficients(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
         """Return the decoded grids' coefficients in `basis`, (moment, rank). Parameters and errors are those of `predict`."""
-        # Two estimates are set up at once; for the rest, one moment is many small products.
-        subset = self._subset(unit_ids) if self.mixing.at(len(unit_ids))[1] > 0 else None
-        return at_once(partial(self._coefficients, windows, unit_ids, subset), worth=len(windows) == 1)[0]
+        return alone(partial(self._coefficients, windows, unit_ids), worth=len(windows) == 1)
 
-    def _coefficients(self, windows: np.ndarray, unit_ids: list, subset: _Subset | None) -> torch.Tensor:
-        subset = subset or self._subset(unit_ids)
+    def _coefficients(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
+        subset = self._subset(unit_ids)
         x = self._features(windows, unit_ids, subset)
         log_p = self.posterior.log_posterior(x, subset.likelihood, len(unit_ids), subset.flattening)
         known, regressed = subset.weights
@@ -209,7 +208,8 @@ class SubsetBayes(SubsetDecoder):
     @torch.inference_mode()
     def predict(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:
         """Return the decoded patch grids, float32 (moment, patches, width). See `SubsetDecoder.predict`."""
-        return self.basis.grids(self.coefficients(windows, unit_ids))
+        # One moment is many small products, so it is not torch that shares them among threads.
+        return alone(lambda: self.basis.grids(self._coefficients(windows, unit_ids)), worth=len(windows) == 1)
 
     @property
     def prior_grid(self) -> torch.Tensor:
