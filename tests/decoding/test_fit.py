@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from napari_neurrator.backend.fitting import fit_decoder
 from napari_neurrator.config import FitConfig
 from napari_neurrator.decoding import decoder_info
+from napari_neurrator.decoding.fit import fit
 from napari_neurrator.decoding.store import StoredDecoder
 from napari_neurrator.decoding.subset import SubsetBayes
 from napari_neurrator.decoding.windows import spike_windows
@@ -131,6 +132,16 @@ def test_a_decoder_that_flattens_nothing_is_read_from_a_file_of_before(held_out)
     torch.testing.assert_close(
         of_before.predict(windows, units), stored.decoder.predict(windows, units), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize(("split", "parts"), [("contiguous-middle", 5), ("front-only", 3), ("another-movie", 3)])
+def test_what_lies_beyond_the_film_is_prepared_for_by_leaving_out_more_of_it(small_sample, split, parts):
+    fitted = fit(
+        FitConfig(
+            recording=str(small_sample), stimulus="natural_movie_one", split=split, options={"calibration_steps": 5}
+        )
+    )
+    assert len(fitted.stored.decoder.latent.weights) == parts
 
 
 def test_without_anything_held_out_there_is_no_evidence(small_sample, tmp_path):

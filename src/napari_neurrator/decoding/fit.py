@@ -101,7 +101,7 @@ def fit(config: FitConfig, on_progress: OnProgress | None = None, recording: "Re
     report("counting spikes", 1, 1)
     data = TrainingData(
         windows, place, grids, split.train, split.validation, split.groups, unit_ids, window, config.seed,
-        new_film=config.split == "another-movie",
+        beyond=config.split in ("front-only", "another-movie"), new_film=config.split == "another-movie",
     )  # fmt: skip
     decoder = kind.fit(data, config.options, report)
     decoder.window = config.window

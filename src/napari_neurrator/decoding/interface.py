@@ -39,8 +39,8 @@ class TrainingData:
         Of the bins.
     seed : int
         Of everything random.
-    new_film : bool
-        Whether it is to decode a stimulus that shows none of these frames.
+    beyond, new_film : bool
+        Whether it is to decode what lies before or after these frames, not among them, and whether that is another film.
     """
 
     windows: np.ndarray
@@ -52,6 +52,7 @@ class TrainingData:
     unit_ids: list[int | str]
     window: WindowConfig
     seed: int = 0
+    beyond: bool = False
     new_film: bool = False
 
     @property

@@ -7,7 +7,7 @@ posterior wins; where frames are held out, the regression does. The weights are 
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, ClassVar
 
@@ -122,6 +122,8 @@ class SubsetBayes(SubsetDecoder):
         report("finding the components of the frames", 1, 1)
 
         known = bool(np.isin(data.frames[data.validation], data.frames[data.train]).all())
+        if data.beyond:
+            data = replace(data, groups=_thirds(data, shown))
         learn, tune = (data.train, data.validation) if known else _every_third_showing(data)
         counts, blocks = _best_blocks(data, learn, tune, states, picture, report)
         posterior = SubsetPosterior.of_model(
@@ -419,6 +421,14 @@ def _fit_mixing(
                     fit.add(size, among, regressed, true)
     report("weighing known against new frames", len(folds), len(folds))
     return fit.result()
+
+
+def _thirds(data: TrainingData, shown: np.ndarray) -> np.ndarray:
+    """Return the third of the film that each moment belongs to.
+
+    Beyond its end a film is known on one side only: its frames are as far from what is known as those of a stretch among it that is twice as long.
+    """
+    return np.searchsorted(shown, data.frames) * 3 // len(shown)
 
 
 def _inner_half(rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
