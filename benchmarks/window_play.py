@@ -69,7 +69,7 @@ def select(workspace: Any) -> tuple[int, list[float], list[float]]:
 def fill(session: Any, every: int = 3) -> None:
     """Put made-up sentences and maps of the whole showing into the session."""
     from napari_neurrator.evaluation.evidence import Evidence
-    from napari_neurrator.gui.state import ConceptMap, Result, ResultKey
+    from napari_neurrator.gui.findings import ConceptMap, Result, ResultKey
 
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:12, :12]

@@ -62,7 +62,7 @@ def notified(monkeypatch):
 def fakes(monkeypatch, tmp_path):
     """Put made-up recordings, decoders and geometry where the real ones are read."""
     from napari_neurrator.gui import decoders, loader
-    from napari_neurrator.gui.state import Moments
+    from napari_neurrator.gui.moments import Moments
 
     from . import fakes as made
 

@@ -128,7 +128,7 @@ def test_subtitle_is_never_cut():
 
 
 def test_moments_find_the_nearest_earlier_frame():
-    from napari_neurrator.gui.state import Moments
+    from napari_neurrator.gui.moments import Moments
 
     table = fakes.fake_moments(fakes.FakeStimulus(n_frames=10), repeats=2)
     moments = Moments(table, 30.0)

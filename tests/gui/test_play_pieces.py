@@ -13,7 +13,8 @@ from napari_neurrator.gui import layer_styles as styles
 from napari_neurrator.gui import raster
 from napari_neurrator.gui.clock import FrameClock
 from napari_neurrator.gui.lasso import points_in_polygon
-from napari_neurrator.gui.state import Moments, Session
+from napari_neurrator.gui.moments import Moments
+from napari_neurrator.gui.state import Session
 from napari_neurrator.settings import MOST_RECENT, Settings, read_settings, write_settings
 
 from . import fakes
@@ -281,7 +282,7 @@ def test_undo_and_redo():
 
 def test_maps_are_forgotten_before_sentences(monkeypatch):
     from napari_neurrator.gui import narrator
-    from napari_neurrator.gui.state import ConceptMap, Result, ResultKey
+    from napari_neurrator.gui.findings import ConceptMap, Result, ResultKey
 
     monkeypatch.setattr(narrator, "KEPT", 3)
     maps = (ConceptMap(1, "ball", 2.0, np.ones((2, 2), np.float32)),)

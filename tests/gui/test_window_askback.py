@@ -239,7 +239,7 @@ def test_what_is_missing_is_said(room, notified):
 
 def test_a_loss_too_small_to_be_shown_is_none():
     from napari_neurrator.gui.ask_panel import loss_words
-    from napari_neurrator.gui.state import Lost
+    from napari_neurrator.gui.findings import Lost
 
     lost = Lost(n=2, whole=0.9842, rest=0.9838, alone=0.7, lost=0.0004, random=np.array([0.003]), p=0.8)
     assert "stays at 0.984: a loss of +0.000" in loss_words(lost, 9)

@@ -7,7 +7,8 @@ from qtpy.QtTest import QTest
 
 from napari_neurrator.backend.protocol import Failed
 from napari_neurrator.gui import compat, course, mouse
-from napari_neurrator.gui.state import PATCHES, Moments
+from napari_neurrator.gui.moments import Moments
+from napari_neurrator.gui.state import PATCHES
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def spoken(room, fakes, monkeypatch, tmp_path):
     from types import SimpleNamespace
 
     from napari_neurrator.gui import decoders, loader
-    from napari_neurrator.gui.state import Moments
+    from napari_neurrator.gui.moments import Moments
     from napari_neurrator.recording import moments
 
     recording, stimulus = fakes.small_recording("session", n=12, n_frames=8, repeats=2), fakes.FakeStimulus(8)

@@ -11,9 +11,10 @@ from qtpy.QtCore import QTimer
 from ..backend.protocol import Cancelled, Done, Event, Failed, NarrationRequest, PackedArray, Progress, Sentence, Wanted
 from ..errors import NeurratorError
 from .backend_link import BackendLink
+from .findings import Result, ResultKey
 from .narrator import N_CONCEPTS, grown, let_go, pack_counts
 from .player import Player
-from .state import Job, Result, ResultKey, Session
+from .state import Job, Session
 from .threads import Background
 
 MAP_EVERY_S = 0.1

@@ -9,9 +9,9 @@ from qtpy.QtWidgets import QComboBox, QProgressBar, QWidget
 from . import layer_styles as styles
 from . import parts
 from .asking import unit_words
+from .findings import AskedBack, Lost
 from .sentence_label import words_in
 from .side_panels import place_beside
-from .state import AskedBack, Lost
 from .workspace import Workspace
 
 LISTED = 8

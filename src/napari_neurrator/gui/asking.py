@@ -9,11 +9,12 @@ import numpy as np
 from ..backend import protocol as p
 from ..errors import NeurratorError
 from .backend_link import BackendLink
+from .findings import AskedBack, Lost, Units
 from .frame_patches import patch_words
 from .frame_tool import FrameTool
 from .narrator import pack_counts
 from .sentence_label import words_in
-from .state import AskedBack, Lost, Session, Units
+from .state import Session
 from .waiting_job import WaitingJob
 
 KEPT = 100

@@ -10,8 +10,9 @@ from . import layer_styles as styles
 from . import parts
 from .asking import unit_words
 from .comparing import candidates, difference_map, only_in
+from .findings import Compared, PairDifference
 from .side_panels import place_beside
-from .state import PATCHES, Compared, PairDifference
+from .state import PATCHES
 from .workspace import Workspace
 
 ROW_PX, MOST_ROWS = 20, 6

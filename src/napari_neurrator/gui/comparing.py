@@ -11,8 +11,9 @@ from ..errors import NeurratorError
 from ..evaluation.words import content_words
 from .asking import counts_at, frame_at
 from .backend_link import BackendLink
+from .findings import Compared, PairDifference, Result, ResultKey, Units
 from .narrator import N_CONCEPTS, grown, pack_counts
-from .state import PATCHES, Compared, PairDifference, Result, ResultKey, Session, Units
+from .state import PATCHES, Session
 from .waiting_job import WaitingJob
 
 SELECTION = "the selection"

@@ -6,7 +6,8 @@ from functools import partial
 
 from ..backend.protocol import Event, Failed, LabelRequest
 from .backend_link import BackendLink
-from .state import Result, Session
+from .findings import Result
+from .state import Session
 
 
 class ConceptLabels:

@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QSlider, QWidget
 
 from . import parts
 from .concept_row import ConceptRow
+from .findings import ConceptMap
 from .layers import heat_of
-from .state import HEAT_COLOURS, INTERPOLATIONS, PATCHES, ConceptMap, Shown
+from .state import HEAT_COLOURS, INTERPOLATIONS, PATCHES, Shown
 from .workspace import Workspace
 
 HEAT = "#f5762f"

@@ -12,9 +12,10 @@ from qtpy.QtCore import QTimer
 from ..backend import protocol as p
 from ..errors import NeurratorError, in_words
 from .backend_link import BackendLink
+from .findings import Course, CourseKey
 from .narrator import pack_counts
 from .shown_frames import shown_frames
-from .state import PATCHES, Course, CourseKey, Session
+from .state import PATCHES, Session
 from .threads import Background
 
 REST_MS = 350

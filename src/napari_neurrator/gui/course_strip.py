@@ -8,7 +8,8 @@ from qtpy.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, 
 from qtpy.QtWidgets import QSizePolicy, QToolButton, QToolTip, QWidget
 
 from . import compat, parts
-from .state import PATCHES, Course
+from .findings import Course
+from .state import PATCHES
 from .workspace import Workspace
 
 HEIGHT = 82

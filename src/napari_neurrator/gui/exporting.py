@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import NeurratorError, Stopped
+from .findings import Result
 from .keeping import in_order, is_source
 from .narrator import N_CONCEPTS
-from .state import PATCHES, Job, Result, Session
+from .state import PATCHES, Job, Session
 from .threads import Background
 
 KINDS: dict[str, tuple[str, str, str]] = {

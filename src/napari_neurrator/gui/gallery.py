@@ -8,8 +8,9 @@ from typing import Any
 from ..backend import protocol as p
 from ..errors import NeurratorError
 from .backend_link import BackendLink
+from .findings import Gallery, GalleryPicture
 from .shown_frames import shown_frames
-from .state import Gallery, GalleryPicture, Session
+from .state import Session
 
 KEPT = 30
 N_PICTURES = 24

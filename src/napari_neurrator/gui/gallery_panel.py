@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QFrame, QListView, QListWidget, QListWidgetItem, QPro
 
 from . import layer_styles as styles
 from . import parts
+from .findings import Gallery, GalleryPicture
 from .side_panels import place_beside
-from .state import Gallery, GalleryPicture
 from .threads import Background
 from .thumbnails import patch_box, thumbnail
 from .workspace import Workspace

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .state import Session, Units
+from .findings import Units
+from .state import Session
 
 MOST = 200
 Step = tuple[Units, Mapping[str, Units]]

@@ -12,11 +12,11 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QListWidgetItem, QProgressBar
 from . import compat, parts
 from . import layer_styles as styles
 from .asking import unit_words
+from .findings import Inspected, Match
 from .frame_patches import patch_words
 from .gallery_panel import WIDTH, Pictures, make_picture
 from .match_strip import LINE, NOTHING, MatchStrip
 from .side_panels import place_beside
-from .state import Inspected, Match
 from .threads import Background
 from .workspace import Workspace
 

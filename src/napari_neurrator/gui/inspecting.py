@@ -10,9 +10,10 @@ from ..backend import protocol as p
 from ..errors import NeurratorError
 from .asking import asked_moment, frame_at
 from .backend_link import BackendLink
+from .findings import GalleryPicture, Inspected
 from .frame_tool import FrameTool
 from .shown_frames import shown_frames
-from .state import GalleryPicture, Inspected, Session
+from .state import Session
 from .waiting_job import WaitingJob
 
 KEPT = 200

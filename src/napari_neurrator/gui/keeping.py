@@ -9,9 +9,10 @@ from ..config import NarrateConfig
 from ..errors import NeurratorError
 from ..session_file import SavedRecording, SavedSentence, SessionFile, read_session, write_session
 from .decoders import Decoders
+from .findings import Result, ResultKey
 from .loader import Loader
 from .narrator import N_CONCEPTS
-from .state import COLOUR_BY, HEAT_COLOURS, INTERPOLATIONS, OpenRecording, Result, ResultKey, Session
+from .state import COLOUR_BY, HEAT_COLOURS, INTERPOLATIONS, OpenRecording, Session
 
 
 def in_order(results: Iterable[Result]) -> list[Result]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import NeurratorError, Stopped
-from .state import Job, Moments, OpenRecording, Session
+from .moments import Moments
+from .state import Job, OpenRecording, Session
 from .threads import Background
 
 DEFAULT_WINDOW_S, DEFAULT_LAG_S = 20 / 120, 0.05

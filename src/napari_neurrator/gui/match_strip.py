@@ -6,8 +6,9 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy
 
 from . import layer_styles as styles
+from .findings import Match
 from .player import Player
-from .state import Match, Session
+from .state import Session
 from .strip import GUTTER_PX, Axis, Strip
 
 MAP_PX, CURVE_PX, GAP_PX = 96, 84, 8

@@ -12,9 +12,10 @@ from ..backend import protocol as p
 from ..errors import NeurratorError, in_words
 from .backend_link import BackendLink
 from .course import CHUNK, REST_MS, coarse_to_fine
+from .findings import Match, MatchKey
 from .narrator import pack_counts
 from .shown_frames import shown_frames
-from .state import Match, MatchKey, Session
+from .state import Session
 from .threads import Background
 from .waiting_job import WaitingJob
 

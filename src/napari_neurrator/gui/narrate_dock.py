@@ -10,9 +10,9 @@ from ..evaluation.evidence import ALPHA, EvidenceTable
 from . import parts
 from .backend_light import BackendLight
 from .export_button import ExportButton
+from .findings import Result
 from .fit_dialog import FitDialog
 from .sentence_label import SentenceLabel
-from .state import Result
 from .workspace import Workspace
 
 SEEN = "The decoder was fitted on this showing, so that a match proves nothing."

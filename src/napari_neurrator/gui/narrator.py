@@ -23,7 +23,8 @@ from ..backend.protocol import (
 )
 from ..errors import NeurratorError
 from .backend_link import BackendLink
-from .state import ConceptMap, Job, Result, ResultKey, Session
+from .findings import ConceptMap, Result, ResultKey
+from .state import Job, Session
 
 SLIDER_MS = 150
 """How long live narration waits for the hand to rest on the slider. After a lasso it does not wait: the models work while the window

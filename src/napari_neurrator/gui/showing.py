@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from .findings import Result
 from .player import Player
-from .state import PATCHES, Result, Session
+from .state import PATCHES, Session
 
 MAP_REACH_S = 0.25
 """A heatmap stays this long where no newer one is known: about as long as the spikes it was decoded from."""

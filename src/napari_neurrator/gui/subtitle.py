@@ -8,8 +8,8 @@ import numpy as np
 
 from . import layer_styles as styles
 from .compat import PIXELS_PER_POINT, move_shape
+from .findings import Result
 from .layout import Box
-from .state import Result
 
 CHARACTERS = 46
 """About how many characters stand on one line."""
