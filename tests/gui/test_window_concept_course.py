@@ -6,7 +6,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_neurrator.backend.protocol import Failed
-from napari_neurrator.gui import compat, course, mouse
+from napari_neurrator.gui import compat, course, following, mouse
 from napari_neurrator.gui.moments import Moments
 from napari_neurrator.gui.state import PATCHES
 
@@ -81,7 +81,7 @@ def test_what_is_known_is_not_asked_for_again(shown):
     assert session.course.key.concept == "sun"
     workspace.docks["Concepts"].bars["green hill"].click()
     assert session.course.strengths is first.strengths
-    mouse.settle(course.REST_MS + 200)
+    mouse.settle(following.REST_MS + 200)
     assert len(workspace.backend.requests) == n
     # another showing is another course
     session.repeat = 2
@@ -166,7 +166,7 @@ def test_strip_says_what_is_missing_and_can_be_shut(shown):
     assert not strip.isVisible()
     n = len(workspace.backend.requests)
     concepts.bars["sun"].click()
-    mouse.settle(course.REST_MS + 100)
+    mouse.settle(following.REST_MS + 100)
     # what is not shown is not worked out
     assert len([r for r in workspace.backend.requests[n:] if r.kind == "course"]) == 0
     concepts.rows["sun"].course_wanted.emit()
@@ -183,7 +183,7 @@ def test_a_course_that_cannot_be_known_says_why_once(shown):
     session.repeat = 1
     workspace.wait(lambda: bool(session.course.problem))
     assert "No such thing." in workspace.strip.title()[0]
-    mouse.settle(course.REST_MS + 200)
+    mouse.settle(following.REST_MS + 200)
     assert len(backend.requests) <= n + 2
 
 
@@ -202,6 +202,6 @@ def test_pictures_that_were_not_shown_leave_gaps(shown, fakes):
 
 def test_coarse_to_fine_holds_everything_once():
     for n in (0, 1, 5, 16, 90, 901):
-        order = course.coarse_to_fine(n)
+        order = following.coarse_to_fine(n)
         assert sorted(order.tolist()) == list(range(n))
-    assert course.coarse_to_fine(90)[:6].tolist() == [0, 16, 32, 48, 64, 80]
+    assert following.coarse_to_fine(90)[:6].tolist() == [0, 16, 32, 48, 64, 80]
