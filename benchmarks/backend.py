@@ -106,8 +106,8 @@ def gaps(make: Callable[..., p.NarrationRequest]) -> None:
             run(backend, make(0, 4))
         found: dict[str, list[float]] = {"idle": [], "processes": [], "thread": []}
         for turn in range(4):
-            for name, backend in (("idle", None), ("processes", apart), ("thread", inside)):
-                found[name] += beats(backend, make, turn)
+            for name, one in (("idle", None), ("processes", apart), ("thread", inside)):
+                found[name] += beats(one, make, turn)
     finally:
         apart.close()
         inside.close()

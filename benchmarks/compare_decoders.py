@@ -51,8 +51,9 @@ def stimuli(asked: argparse.Namespace, split: str) -> tuple[dict[str, Any], dict
     n = open_stimulus(recording, asked.stimulus)[0].n_frames
     session = {"recording": asked.recording, "fit": {"stimulus": asked.stimulus}}
     halves = [[0, n // 2 - 1], [n // 2, n - 1]]
-    study = fit_on_parts(MoviesStudy(sessions=[session], parts=halves), asked.out)
+    study = fit_on_parts(MoviesStudy.model_validate({"sessions": [session], "parts": halves}), asked.out)
     fit = study.sessions[0].fit
+    assert fit is not None
     own = {name: getattr(fit, name) for name in ("presentations", "stimulus", "frames")}
     return own, {"presentations": fit.presentations, "stimulus": study.stimulus, "frames": study.frames}
 
@@ -71,12 +72,13 @@ def measure(asked: argparse.Namespace, kind: str, split: str) -> dict[str, np.nd
     began = time.process_time()
     if not (folder / "decoder.json").is_file():
         options = options_of(kind, asked.option)
-        fit(FitConfig(recording=asked.recording, decoder=kind, split=split, options=options, **own)).stored.save(folder)
+        config = {"recording": asked.recording, "decoder": kind, "split": split, "options": options, **own}
+        fit(FitConfig.model_validate(config)).stored.save(folder)
     fitted = time.process_time() - began
-    config = EvaluateConfig(
+    how = EvaluateConfig(
         recording=asked.recording, decoder=str(folder), draws=asked.draws, moments=asked.moments, sizes=asked.sizes, **other
     )  # fmt: skip
-    material = gather(config, lambda *_: None)
+    material = gather(how, lambda *_: None)
     frame, picture = material.course.frame, material.pool.picture
     found: dict[str, np.ndarray] = {"blocks": material.blocks, "fit_s": np.array(fitted)}
 
@@ -91,7 +93,7 @@ def measure(asked: argparse.Namespace, kind: str, split: str) -> dict[str, np.nd
 
     prior = scored(iter([material.pool.prior[None].expand(len(frame), -1, -1)]))
     found |= {f"prior/{name}": values for name, values in prior.items()}
-    for size in population_sizes(config, len(material.unit_ids), []):
+    for size in population_sizes(how, len(material.unit_ids), []):
         rows = [scored(material.decode(units)) for units in subsets(material, size)]
         found |= {f"{size}/{name}": np.stack([row[name] for row in rows]) for name in SCORES}
     return found
@@ -103,7 +105,7 @@ def kept(asked: argparse.Namespace, kind: str, split: str) -> dict[str, np.ndarr
     if not file.is_file():
         found = measure(asked, kind, split)
         partial = file.with_suffix(f".{os.getpid()}.npz")
-        np.savez(partial, **found)
+        np.savez(partial, **found)  # type: ignore[arg-type]
         os.replace(partial, file)
         print(f"{kind} on {split}: fitted in {found['fit_s']:.0f} s of processor time", file=sys.stderr, flush=True)
     with np.load(file) as arrays:

@@ -71,11 +71,13 @@ def measure(n_frames: int, folder: Path) -> dict[str, float]:
     frames = np.tile(np.arange(n_frames), SHOWINGS)
     showing = np.repeat(np.arange(SHOWINGS), n_frames)
     # As fit_decoder counts them: in as many parts of the window as the decoder can use.
-    windows = np.empty((len(frames), SubsetBayes.pooled_bins, UNITS), dtype=np.uint8)
+    n_bins = SubsetBayes.pooled_bins
+    assert n_bins is not None
+    windows = np.empty((len(frames), n_bins, UNITS), dtype=np.uint8)
     for start in range(0, len(frames), 256):
         part = slice(start, start + 256)
-        for bin_ in range(windows.shape[1]):
-            windows[part, bin_] = rng.poisson(rate[frames[part]] / windows.shape[1])
+        for bin_ in range(n_bins):
+            windows[part, bin_] = rng.poisson(rate[frames[part]] / n_bins)
     data = TrainingData(
         windows=windows,
         frames=frames,
@@ -84,7 +86,7 @@ def measure(n_frames: int, folder: Path) -> dict[str, float]:
         validation=np.flatnonzero((showing >= 6) & (showing < 8)),
         groups=showing,
         unit_ids=list(range(UNITS)),
-        window=WindowConfig(n_bins=windows.shape[1], bin_s=1 / 24),
+        window=WindowConfig(n_bins=n_bins, bin_s=1 / 24),
     )
     before = peak_mb()
     began = time.perf_counter()

@@ -11,6 +11,8 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -59,7 +61,7 @@ class PaperLoop:
         return said
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> tuple[float, object]:
+def seconds(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
     began = time.perf_counter()
     done = work()
     if device.type == "cuda":
@@ -82,15 +84,13 @@ def measure(name: str, language: LanguageModel, paper: PaperLoop, grids: torch.T
     ratios, ours, theirs, prompts, firsts, ones = [], [], [], [], [], []
     for turn in range(rounds):
         start = turn * few % (n - few + 1)
-        slow, said = seconds(lambda start=start: paper(grids[start : start + few]), device)
+        slow, said = seconds(partial(paper, grids[start : start + few]), device)
         fast, same = seconds(lambda: language.narrate(grids, None, LENGTH), device)
         assert same[start : start + few] == said or device.type == "cuda", "both have to say the same"
         features = language.features(grids)
         asked = [(row, question) for question in QUESTIONS for row in range(n)]
         several, _ = seconds(
-            lambda features=features, asked=asked: language.speak(
-                [features[row] for row, _ in asked], [question for _, question in asked], LENGTH
-            ),
+            partial(language.speak, [features[row] for row, _ in asked], [question for _, question in asked], LENGTH),
             device,
         )
         theirs.append(slow / few)
@@ -122,13 +122,20 @@ def tiny_grids(profile: Profile, n: int) -> torch.Tensor:
     return VisionTower(profile).grids(np.stack(frames))
 
 
+def prompt_of(profile: Profile) -> str:
+    """Return what the paper's loop asks, with the placeholder of its processor."""
+    template = profile.language.prompt
+    assert template is not None
+    return template.format(image="<image>", question=profile.language.question)
+
+
 def measure_tiny(n: int, rounds: int) -> None:
     from transformers import AutoProcessor
 
     profile = load_profile("tiny")
     language = LanguageModel(profile, "cpu")
     processor = AutoProcessor.from_pretrained(profile.locate(profile.language.model))
-    prompt = profile.language.prompt.format(image="<image>", question=profile.language.question)
+    prompt = prompt_of(profile)
     measure("`tiny`", language, PaperLoop(language, processor, prompt), tiny_grids(profile, n), rounds, max(n // 8, 4))
 
 
@@ -150,19 +157,34 @@ def measure_seven_b(device: str, n: int, rounds: int, narrow: bool) -> None:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
     )
-    vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 24}
-    text = {"hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32, "num_hidden_layers": 32}
+    vision: dict[str, Any] = {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 24,
+    }
+    text: dict[str, Any] = {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+    }
     if narrow:
         vision = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 2}
         text = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 4, "num_hidden_layers": 2}
     vision |= {"model_type": "clip_vision_model", "image_size": 336, "patch_size": 14, "projection_dim": 768}
     text |= {"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096}
     config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=32000, vision_feature_layer=-2, pad_token_id=32001
+        vision_config=vision,
+        text_config=text,
+        image_token_index=32000,
+        vision_feature_layer=-2,
+        pad_token_id=32001,  # type: ignore[call-arg]
     )
     dtype = torch.float32 if device == "cpu" else torch.float16
     with torch.device("meta"):
-        model = LlavaForConditionalGeneration(config).to(dtype)
+        model: torch.nn.Module = LlavaForConditionalGeneration(config)
+        model = model.to(dtype)
     model = model.to_empty(device=device).eval()
     torch.manual_seed(0)
     for parameter in model.parameters():
@@ -183,7 +205,7 @@ def measure_seven_b(device: str, n: int, rounds: int, narrow: bool) -> None:
     processor = LlavaProcessor(
         images, tokenizer, patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1
     )
-    prompt = profile.language.prompt.format(image="<image>", question=profile.language.question)
+    prompt = prompt_of(profile)
     grids = torch.randn(n, 576, vision["hidden_size"])
     name = "7B's way, shrunk" if narrow else f"LLaVA-1.5-7B's shape on {torch.cuda.get_device_name(device)}"
     measure(name, language, PaperLoop(language, processor, prompt), grids, rounds, 2)

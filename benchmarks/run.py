@@ -113,7 +113,7 @@ def narrations(backend: ProcessBackend, recording, stimulus, table, decoder: str
 def run(backend: ProcessBackend, request: p.NarrationRequest | p.FitRequest) -> list[tuple[float, p.Event]]:
     events: queue.Queue = queue.Queue()
     backend.submit(request, lambda event: events.put((time.perf_counter(), event)))
-    got = []
+    got: list[tuple[float, p.Event]] = []
     while not got or not isinstance(got[-1][1], p.Done | p.Failed | p.Cancelled):
         got.append(events.get(timeout=600))
     if isinstance(got[-1][1], p.Failed):

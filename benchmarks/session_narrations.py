@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,8 @@ def main() -> None:
         full = session(sentences(units, decoder, stimulus.n_frames))
         for ending in ("json", "toml"):
             path = Path(folder) / f"full.neurrator.{ending}"
-            rows.append(
-                (f"write as {ending.upper()}", median_of(lambda path=path: write_session(path, full), RUNS), "")
-            )
-            rows.append((f"read the {ending.upper()}", median_of(lambda path=path: read_session(path), RUNS), ""))
+            rows.append((f"write as {ending.upper()}", median_of(partial(write_session, path, full), RUNS), ""))
+            rows.append((f"read the {ending.upper()}", median_of(partial(read_session, path), RUNS), ""))
         if not options.no_window:
             empty = write_session(Path(folder) / "empty", session([]))
             opened(empty)

@@ -116,7 +116,7 @@ def play(workspace: Any, viewer: Any) -> dict[str, float]:
         move(frame)
         own.append(1e3 * (time.thread_time() - cpu))
 
-    canvas = compat.native_canvas(viewer)
+    canvas: Any = compat.native_canvas(viewer)
     paint = canvas.paintGL
 
     def painting() -> None:
@@ -152,7 +152,7 @@ def napari_alone(width: int, height: int) -> dict[str, Any]:
     compat.qt_window(viewer).resize(width, height)  # type: ignore[union-attr]
     viewer.add_image(Frames(stimulus), rgb=True)
     mouse.settle(2000)
-    canvas = compat.native_canvas(viewer)
+    canvas: Any = compat.native_canvas(viewer)
     paint = canvas.paintGL
     seen: set[int] = set()
     own: list[float] = []
@@ -231,7 +231,7 @@ def main() -> None:
         played = play(workspace, viewer)
         alone = napari_alone(width, height)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-        canvas = compat.native_canvas(viewer)
+        canvas: Any = compat.native_canvas(viewer)
         dropped = 1 - played["drawn"] / played["due"]
         print(
             f"\n| window of {options.size}, canvas {canvas.width()} × {canvas.height()}, load {load:.1f} on {os.cpu_count()} cores | | aim |\n|---|---|---|"
