@@ -2,8 +2,9 @@
 
     python benchmarks/compare_sessions.py OUT [--seeds …] [--kinds …] [--splits …] [--sizes …]
 
-Each session is compared as by ``compare_decoders.py``, whose scores of moments are kept in OUT/SEED. What is printed is the mean over sessions, and sessions
-are what the intervals are over: they are independent of each other, as stretches of one film are not quite.
+Each session is compared as by ``compare_decoders.py``, whose scores of moments are kept in a folder of its own in OUT; other sizes, draws, moments or
+options need another OUT. What is printed is the mean over sessions, and sessions are what the intervals are over: they are independent of each other, as
+stretches of one film are not quite.
 """
 
 import argparse
@@ -25,17 +26,18 @@ def sessions(asked: argparse.Namespace, kind: str, split: str) -> list[dict[str,
     found = []
     for seed in asked.seeds:
         spec = SampleSpec(seed=seed, n_units=asked.units, n_frames=asked.frames, n_repeats=asked.showings)
-        one = {**vars(asked), "recording": str(make_sample(spec)), "out": asked.out / str(seed)}
+        one = {**vars(asked), "recording": str(make_sample(spec)), "out": asked.out / f"{seed}-{spec.folder_name}"}
         one["out"].mkdir(parents=True, exist_ok=True)
         found.append(kept(argparse.Namespace(**one), kind, split))
     return found
 
 
-def cell(values: np.ndarray, ours: np.ndarray) -> str:
+def cell(values: np.ndarray, ours: np.ndarray | None) -> str:
     """Return a mean over sessions; ° where ours is not ahead of it by more than chance, ! where ours is behind."""
-    text, ahead = f"{values.mean():.3f}", ours - values
-    if not ahead.any():
+    text = f"{values.mean():.3f}"
+    if ours is None:
         return text
+    ahead = ours - values
     reach = t.ppf(0.975, len(ahead) - 1) * ahead.std(ddof=1) / np.sqrt(len(ahead))
     return text if ahead.mean() > reach else f"{text} !" if ahead.mean() < -reach else f"{text} °"
 
@@ -57,6 +59,8 @@ def main() -> None:
     asked = parser.parse_args()
     asked.stimulus = "natural_movie_one"
     sizes = [int(size) for size in asked.sizes.split(",")]
+    if max(sizes) > asked.units or len(asked.seeds) < 2 or asked.kinds[0] != OURS:
+        parser.error(f"give two seeds at least, sizes up to --units, and {OURS} as the first of the kinds")
     found = {}
     for split in asked.splits:
         for kind in asked.kinds:
@@ -67,7 +71,7 @@ def main() -> None:
         for (split, kind), some in found.items():
             means = np.array([[one[f"{size}/{score}"].mean() for one in some] for size in sizes])
             ours = np.array([[one[f"{size}/{score}"].mean() for one in found[split, OURS]] for size in sizes])
-            cells = [cell(*pair) for pair in zip(means, ours, strict=True)]
+            cells = [cell(*pair) for pair in zip(means, [None] * len(sizes) if kind == OURS else ours, strict=True)]
             print(f"| {split if kind == OURS else ''} | {kind} | {' | '.join(cells)} |")
             if kind == OURS and score == "patch_cosine":
                 prior = np.mean([one[f"prior/{score}"].mean() for one in some])

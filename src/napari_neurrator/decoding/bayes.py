@@ -18,7 +18,6 @@ The posterior mean of the grids is the estimate of least squared error among fra
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -225,6 +224,7 @@ class SubsetPosterior(nn.Module):
         for name, tensor in (("means", means), ("grand_mean", grand_mean), ("loadings", loadings), ("noise", noise)):
             self.register_buffer(name, tensor)
         self.register_buffer("log_prior", torch.zeros(means.shape[1]) if log_prior is None else log_prior)
+        self._all: tuple[torch.Tensor, torch.Tensor] | None = None
         self.register_buffer("precision", 1 / noise)
         self.register_buffer("weighted", loadings / noise[:, None])
         self.sharpness = nn.Parameter(torch.tensor([-0.3, 0.0, 0.0]) if sharpness is None else sharpness.clone())
@@ -243,10 +243,12 @@ class SubsetPosterior(nn.Module):
         log_prior = torch.where(seen, -alike[of].clamp(min=1).log(), -torch.inf)
         return cls(model.means.T.contiguous(), model.grand_mean, model.loadings, model.noise, sharpness, log_prior)
 
-    @cached_property
-    def _all(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The sums over all features that `SubsetLikelihood` takes over those of a subset."""
-        return self._sums(torch.arange(len(self.means)))
+    def _of_all(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sums over all features that `SubsetLikelihood` takes over those of a subset."""
+        # No cached_property: it works behind a lock (Python 3.11), where nothing may wait for other threads.
+        if self._all is None:
+            self._all = self._sums(torch.arange(len(self.means)))
+        return self._all
 
     def _sums(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         energy = torch.zeros(self.means.shape[1])
@@ -267,7 +269,7 @@ class SubsetPosterior(nn.Module):
             energy, shared = self._sums(features)
         else:
             # Of a large subset, what it lacks is sooner summed.
-            energy, shared = self._all
+            energy, shared = self._of_all()
             if len(features) < n:
                 lacking = torch.ones(n, dtype=torch.bool)
                 lacking[features] = False

@@ -43,10 +43,14 @@ def at_once(*works: Callable[[], Any], worth: bool = True) -> list[Any]:
         return alone(partial(at_once, *works))
     first, *others = works
     begun = [pool.submit(_as_here(other)) for other in others]
-    results = [first()]
-    for other, future in zip(others, begun, strict=True):
-        # What no thread was free for is done here, so that threads never wait for each other in a circle.
-        results.append(other() if future.cancel() else future.result())
+    try:
+        results = [first()]
+        for other, future in zip(others, begun, strict=True):
+            # What no thread was free for is done here, so that threads never wait for each other in a circle.
+            results.append(other() if future.cancel() else future.result())
+    finally:
+        for future in begun:
+            future.cancel()
     return results
 
 

@@ -72,6 +72,7 @@ class FilmFollower(ABC, Generic[Key, Known]):
         )  # fmt: skip
         for signal in self._signals:
             signal.connect(self._retarget)
+        events.job.connect(self._on_job)
 
     def close(self) -> None:
         """Stop listening and stop what runs."""
@@ -81,6 +82,8 @@ class FilmFollower(ABC, Generic[Key, Known]):
         for signal in self._signals:
             signal.disconnect(self._retarget)
         self._signals = ()
+        self.session.events.job.disconnect(self._on_job)
+        self.drop()
         self.job.close()
 
     # -- what a kind of follower says -------------------------------------------------------------------------------------------------
@@ -153,8 +156,16 @@ class FilmFollower(ABC, Generic[Key, Known]):
         elif self._asked is None:
             self._timer.start()
 
+    def _on_job(self, *_: Any) -> None:
+        # What the user waits for goes first, and between two of it there is no time for a piece of this.
+        if self.session.job.busy:
+            self._timer.stop()
+            self.drop()
+        else:
+            self._retarget()
+
     def _next(self) -> None:
-        if not self._closed and self._asked is None and self.session.spikes_ready:
+        if not self._closed and self._asked is None and self.session.spikes_ready and not self.session.job.busy:
             self.go_on()
 
     def _on_event(self, event: p.Event) -> None:
