@@ -1,4 +1,4 @@
-"""Decoders compared on several simulated sessions, which differ in film and neurons: the last table of "Compared" in docs/decoding.md.
+"""Decoders compared on several simulated sessions, which differ in film and neurons: part of "Compared" in docs/decoding.md.
 
     python benchmarks/compare_sessions.py OUT [--seeds …] [--kinds …] [--splits …] [--sizes …]
 
@@ -46,7 +46,7 @@ def main() -> None:
     """Evaluate what is asked and print a table for each score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=range(5, 13), help="of the sessions, two at least")
+    parser.add_argument("--seeds", type=int, nargs="+", default=range(5, 11), help="of the sessions, two at least")
     parser.add_argument("--kinds", nargs="+", default=KINDS)
     parser.add_argument("--splits", nargs="+", default=SPLITS)
     parser.add_argument("--sizes", default="1,3,10,30,80", help="population sizes")
