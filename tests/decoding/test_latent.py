@@ -69,6 +69,23 @@ def by_hand(model, coefficients, parts, latent, features):
     return gain, (own + alike) / 2
 
 
+@pytest.mark.parametrize("n_stretches", [2, 5])
+@pytest.mark.parametrize("threads", [2, 4])
+def test_shared_among_threads_it_is_the_same_regression(session, n_stretches, threads):
+    model, coefficients, _ = session
+    latent = LatentModel.fit(model, coefficients, torch.arange(N_STATES) * n_stretches // N_STATES)
+    features, before = torch.arange(3, N_UNITS), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = latent.regression(features)
+        torch.set_num_threads(threads)
+        shared = latent.regression(features)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(shared.weights, alone.weights, atol=1e-4, rtol=0)
+    torch.testing.assert_close(shared.gain, alone.gain, atol=1e-6, rtol=0)
+
+
 @given(seed=st.integers(0, 1000), size=st.integers(2, N_UNITS))
 @settings(max_examples=10, deadline=None)
 def test_it_is_the_ridge_regression_that_predicts_left_out_stretches_best(session, seed, size):
