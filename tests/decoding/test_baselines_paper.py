@@ -84,6 +84,16 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path):
         PaperDecoder.fit(data, options)
 
 
+def test_in_bfloat16_a_processor_learns_about_the_same():
+    data, test = session()
+    fits = [PaperDecoder.fit(data, SMALL | {"epochs": 3, "precision": how}) for how in ("auto", "float32", "bfloat16")]
+    units = list(range(data.windows.shape[2]))
+    plain, same, halved = (one.predict(*asked(data, test, units)) for one in fits)
+    torch.testing.assert_close(plain, same)
+    assert not torch.equal(plain, halved)
+    assert torch.nn.functional.cosine_similarity(plain.flatten(), halved.flatten(), dim=0) > 0.98
+
+
 def test_it_stops_early_and_keeps_the_best_weights():
     data, _ = session()
     # A rate at which nothing is learnt any more after a step or two.

@@ -1,5 +1,6 @@
 """What an evaluation comes to, in a few sentences that claim no more than was tested."""
 
+from .claims import ALPHA, beaten, units
 from .html import bounds_text, number, percent
 from .report import Report
 
@@ -15,16 +16,15 @@ _SENTENCES = {"label_accuracy": "the sentences", "sbert": "the sentences (SBERT)
 
 
 def verdict(report: Report) -> tuple[list[str], bool]:
-    """Return the sentences that head a report, and whether anything is more than chance.
+    """Return the sentences that head a report, and whether all units together say more than chance.
 
     The scores are named in advance: two-way identification for what is decoded, and for what is said the classes of the stimulus, or SBERT where it has none.
     """
     whole = report.sizes[-1]
     said = "label_accuracy" if report.label_name != "same sentence" or "sbert" not in whole.by_draw else "sbert"
-    units = f"{whole.size:,} unit{'s' * (whole.size > 1)}"
     two_way = getattr(whole, "two_way")  # noqa: B009 – scores are extra fields
     first = (
-        f"From {units}, what is decoded is nearer to the picture shown than to another one in {percent(two_way)} of pairs "
+        f"From {units([whole.size])}, what is decoded is nearer to the picture shown than to another one in {percent(two_way)} of pairs "
         f"({_interval(report, 'two_way')}chance 50 %). "
     )
     value = getattr(whole, said)
@@ -38,9 +38,8 @@ def verdict(report: Report) -> tuple[list[str], bool]:
             f"Sentences come as near to their references as {value:.3f} (SBERT cosine; {_interval(report, said, share=False)}"
             f"what is said of the mean grid {report.prior[said]:.3f}, of the true picture {report.ceiling[said]:.3f})."
         )
-    from_two_way, from_said = _from(report, "two_way"), _from(report, said)
     second = (
-        f"Against {NULLS[report.main_null]}: {_claim('the decoded pictures', from_two_way)}; {_claim(_SENTENCES[said], from_said)} "
+        f"Against {NULLS[report.main_null]}: the decoded pictures {_claim(report, 'two_way')}; {_SENTENCES[said]} {_claim(report, said)} "
         f"(p ≤ 0.05, corrected for {len(report.sizes)} population size{'s' * (len(report.sizes) > 1)}; on average over random subsets, which says nothing of a single one)."
     )
     worse = worse_than_prior(report)
@@ -50,7 +49,8 @@ def verdict(report: Report) -> tuple[list[str], bool]:
     sentences = [first, second, f"{third[:1].upper()}{third[1:]}."] if third else [first, second]
     if report.simulated:
         sentences.append("The session was simulated by a program: nothing here says anything about a brain.")
-    return sentences, from_two_way is not None or from_said is not None
+    p_values = [whole.p_holm.get(name) for name in ("two_way", said)]
+    return sentences, any(p is not None and p <= ALPHA for p in p_values)
 
 
 def worse_than_prior(report: Report) -> str:
@@ -66,21 +66,9 @@ def worse_than_prior(report: Report) -> str:
     )
 
 
-def _from(report: Report, name: str) -> int | None:
-    """Return the smallest size from which on all sizes beat the null; None where the largest does not."""
-    found = None
-    for result in reversed(report.sizes):
-        p = result.p_holm.get(name)
-        if p is None or p > 0.05:
-            break
-        found = result.size
-    return found
-
-
-def _claim(what: str, size: int | None) -> str:
-    if size is None:
-        return f"{what} do not beat them"
-    return f"{what} beat them from {size:,} unit{'s' * (size > 1)} on"
+def _claim(report: Report, name: str) -> str:
+    found = beaten([result.size for result in report.sizes], [result.p_holm.get(name) for result in report.sizes])
+    return f"beat them {found}" if found else "do not beat them"
 
 
 def _interval(report: Report, name: str, share: bool = True) -> str:

@@ -31,6 +31,10 @@ class NetworkOptions(BaselineOptions):
     patience: int = Field(default=12, ge=1, description="epochs without a better validation score before it stops")
     jitter: int = Field(default=2, ge=0, description="bins that a training window is rolled by at most")
     unit_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of units silenced in a training window")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="of products while it is trained; auto is bfloat16 on NVIDIA GPUs, float32 elsewhere",
+    )
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = Field(default=1, ge=1, description="GPUs (or processes) on each node")
     nodes: int = Field(default=1, ge=1)

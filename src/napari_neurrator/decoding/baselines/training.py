@@ -269,7 +269,7 @@ def train_network(
 ) -> tuple[nn.Module, dict[str, float]]:
     """Train a network and return it with its best weights.
 
-    AdamW, the learning rate falling as a cosine over all epochs, gradients clipped; bfloat16 on NVIDIA GPUs. Windows are rolled within
+    AdamW, the learning rate falling as a cosine over all epochs, gradients clipped; bfloat16 on NVIDIA GPUs, or where asked. Windows are rolled within
     themselves where the paper moves the window (there are no bins beyond its edges in the training data): the paper's windows show up to
     `jitter` other bins at one edge, these the bins of the other edge. The result depends on the seed, not on the global generator.
 
@@ -326,11 +326,14 @@ def train_network(
 
 def _run(learner: _Learner, keeper: _Keeper, options: NetworkOptions, cuda: bool) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    halved = options.precision == "bfloat16" or (
+        options.precision == "auto" and cuda and torch.cuda.is_bf16_supported()
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
             accelerator=options.accelerator, devices=options.devices, num_nodes=options.nodes,
-            precision="bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "32-true",
+            precision="bf16-mixed" if halved else "32-true",
             max_epochs=options.epochs - keeper.epochs, gradient_clip_val=options.clip, callbacks=[keeper],
             use_distributed_sampler=False, num_sanity_val_steps=0, logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,

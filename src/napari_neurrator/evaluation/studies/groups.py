@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..claims import ALPHA, beaten
 from ..config import default_sizes
 from ..figures import CYCLE, GREY, against_size, bars_with_dots, panels, svg
 from ..html import number, p_text
@@ -15,7 +16,6 @@ from .config import GroupsStudy
 from .report import Outcome, Section
 from .sets import SCORES, StudySession
 
-ALPHA = 0.05
 # Bands of more groups than these hide each other.
 _BANDS = 4
 _NAMES = {"two_way": "two-way identification", "patch_cosine": "patch cosine"}
@@ -69,16 +69,13 @@ def _sessions(n: int) -> str:
 
 
 def _headline(config: GroupsStudy, session: str, groups: dict[str, Any]) -> str:
-    """Say from how many units on each group beats its null, controls apart."""
+    """Say with how many units each group beats its null, controls apart."""
     parts = []
     for name, group in groups.items():
-        size = None
-        for row in reversed(group["curve"]):
-            if row["p_adjusted"]["two_way"] > ALPHA:
-                break
-            size = row["size"]
+        curve = group["curve"]
+        found = beaten([row["size"] for row in curve], [row["p_adjusted"]["two_way"] for row in curve])
         whole = f"two-way {number(group['matched']['observed']['two_way'])} with all {group['n_units']}"
-        beats = f"beats its null from {size} unit{'s' * (size > 1)} on" if size else "does not beat its null"
+        beats = f"beats its null {found}" if found else "does not beat its null"
         role = " (control)" if name in config.control else ""
         parts.append(f"{name}{role} {beats} ({whole})")
     return f"{session}: " + "; ".join(parts) + "."

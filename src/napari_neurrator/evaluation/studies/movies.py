@@ -44,8 +44,8 @@ def study_movies(
         )
         sections.append(_section(session.name, within, across))
     summary = (
-        "One decoder a session was fitted on one film. “Within” tests held-out moments of that film; “across” tests another film of which nothing was fitted. The default decoder answers with "
-        "mixtures of the grids of frames that it knows, so across films it can only say which known pictures the neurons find like the one shown; a decoder that regresses the grid can leave them. "
+        "One decoder a session was fitted on one film. “Within” tests held-out moments of that film; “across” tests another film of which nothing was fitted. The default decoder, fitted with showings held out, answers with "
+        "mixtures of the grids of frames that it knows, so across films it can only say which known pictures the neurons find like the one shown; fitted with another split it regresses too, and can leave them. "
         "Two-way identification does not depend on the number of pictures; retrieval does, and the two films differ in it."
     )
     return Outcome("From one film to another", summary, headlines, sections, findings)

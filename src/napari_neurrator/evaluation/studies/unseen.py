@@ -7,6 +7,7 @@ import numpy as np
 from ...decoding.rows import Rows
 from ...errors import NeurratorError
 from ...vision.cache import patch_grids
+from ..claims import beaten
 from ..draws import draw
 from ..figures import bars_with_dots, panels, svg
 from ..html import bounds_text, number, p_text, percent, percents, picture
@@ -21,7 +22,7 @@ from ..verdict import worse_than_prior
 from .config import UnseenStudy
 from .report import Outcome, Section, Shot
 from .sets import StudySession
-from .whole import HEAD, curves, rows_of, smallest_beating
+from .whole import HEAD, curves, rows_of
 
 _CHUNK = 64
 
@@ -107,9 +108,9 @@ def _beyond(config: UnseenStudy, material: Material, session: StudySession, prog
 
 def _headline(name: str, report: Report) -> str:
     whole = report.sizes[-1]
-    size = smallest_beating(report, "two_way")
+    found = beaten([result.size for result in report.sizes], [result.p_holm.get("two_way") for result in report.sizes])
     value = percent(float(np.mean(whole.by_draw["two_way"])))
-    claim = f"beats the null from {size:,} unit{'s' * (size > 1)} on" if size else "does not beat the null"
+    claim = f"beats the null {found}" if found else "does not beat the null"
     return (
         f"{name}: an unseen picture is told from another unseen one in {value} of pairs{percents(whole.ci['two_way'])}, among {report.n_pictures:,} pictures; this {claim} "
         f"({p_text(whole.p_holm['two_way'])} with {whole.size:,} units, corrected). {worse_than_prior(report)}".rstrip()

@@ -55,14 +55,3 @@ def curves(reports: Sequence[tuple[str, Report]], label: str) -> str:
         if len(reports) > 1:
             one.legend(frameon=False, fontsize=8)
     return svg(axes, label)
-
-
-def smallest_beating(report: Report, name: str) -> int | None:
-    """Return the smallest size from which on all sizes beat the null by a score, corrected; None where the largest does not."""
-    found = None
-    for result in reversed(report.sizes):
-        p = result.p_holm.get(name)
-        if p is None or p > 0.05:
-            break
-        found = result.size
-    return found
