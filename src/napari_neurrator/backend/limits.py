@@ -1,9 +1,9 @@
 """What a server takes, and what it refuses with which status and sentence."""
 
 import time
-from collections import OrderedDict
 
 import numpy as np
+from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..decoding.info import DecoderInfo
@@ -60,17 +60,15 @@ class Rate:
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(10_000)
 
     def take(self, client: str) -> float:
         """Take one token of a client's; return how long to wait where none is left, seconds, else 0."""
         now = time.monotonic()
-        left, at = self._buckets.pop(client, (float(self._limits.burst), now))
+        left, at = self._buckets.get(client, (float(self._limits.burst), now))
         left = min(left + (now - at) * self._limits.requests_per_s, float(self._limits.burst))
         wait = 0.0 if left >= 1 else (1 - left) / self._limits.requests_per_s
         self._buckets[client] = (left if wait else left - 1, now)
-        while len(self._buckets) > 10_000:
-            self._buckets.popitem(last=False)
         return wait
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -14,10 +13,9 @@ import lightning as L
 import numpy as np
 import torch
 from pydantic import BaseModel
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
+from ..checkpoints import open_checkpoint, restore_optimizer, write_checkpoint
 from ..errors import NeurratorError
 from ..profiles import load_profile
 from .config import TrainConceptsConfig
@@ -194,39 +192,21 @@ class _Keeper(L.Callback):
     def __init__(self, path: Path | None, fingerprint: str, steps: int, report: OnProgress):
         self.path, self.fingerprint, self.steps, self.report = path, fingerprint, steps, report
         self.written = time.monotonic()
-        self.optimizer: dict[str, torch.Tensor] = {}
+        self.optimizer_state: dict[int, dict[str, torch.Tensor]] = {}
 
     def resume(self, learner: SparseLearner) -> None:
         """Read the checkpoint, if there is one, into the learner."""
         if self.path is None or not self.path.is_file():
             return
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                kept = json.loads((file.metadata() or {})["training"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if kept["fingerprint"] != self.fingerprint:
-                raise NeurratorError(
-                    f"{self.path} keeps a training on other frames or with other options: remove it to train anew, or give another --out."
-                )
-            learner.load_state_dict(
-                {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("learner.")}
-            )
-            learner.done = int(kept["steps"])
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise NeurratorError(
-                f"The checkpoint {self.path} is damaged: remove it to train from the beginning."
-            ) from error
-        self.optimizer = {name[10:]: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
+        otherwise = f"{self.path} keeps a training on other frames or with other options: remove it to train anew, or give another --out."
+        with open_checkpoint(self.path, self.fingerprint, otherwise) as kept:
+            learner.load_state_dict(kept.within("learner."))
+            learner.done = int(kept.progress["steps"])
+            self.optimizer_state = kept.optimizer_state
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Give the optimizer back what it knew."""
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in self.optimizer.items():
-            number, what = name.split(".", 1)
-            state.setdefault(int(number), {})[what] = tensor
-        if state:
-            optimizer = trainer.optimizers[0]
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        restore_optimizer(trainer.optimizers[0], self.optimizer_state)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
         """Report, and write the checkpoint if the last one is old."""
@@ -248,20 +228,7 @@ class _Keeper(L.Callback):
         if self.path is None:
             return
         tensors = {f"learner.{name}": tensor for name, tensor in module.state_dict().items()}
-        for number, state in trainer.optimizers[0].state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{what}": torch.as_tensor(value) for what, value in state.items()}
-        kept = {"fingerprint": self.fingerprint, "steps": module.done}
-        partial = self.path.with_suffix(f".{os.getpid()}.part")
-        try:
-            # Clones, because safetensors refuses tensors that share memory.
-            save_file(
-                {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()},
-                partial,
-                metadata={"training": json.dumps(kept)},
-            )
-            os.replace(partial, self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_checkpoint(self.path, tensors, trainer.optimizers[0], self.fingerprint, {"steps": module.done})
 
 
 def measure_dictionary(

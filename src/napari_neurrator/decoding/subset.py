@@ -5,7 +5,6 @@ posterior wins; where frames are held out, the regression does. The weights are 
 """
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch.nn import functional as F
 
@@ -90,7 +90,7 @@ class SubsetBayes(SubsetDecoder):
         self.posterior, self.latent, self.basis = posterior.eval(), latent, basis
         self.mixing, self.blocks, self.unit_ids, self.window = mixing, blocks, list(unit_ids), window
         self._mean = latent.mean
-        self._known: OrderedDict[bytes, _Subset] = OrderedDict()
+        self._known: LRUCache[bytes, _Subset] = LRUCache(_REMEMBERED)
 
     # -- fitting -----------------------------------------------------------------------------------------------------------------------
     @classmethod
@@ -172,9 +172,6 @@ class SubsetBayes(SubsetDecoder):
             self._known[key] = _Subset(
                 features, likelihood, regression[0] if regression else None, (weights[0], weights[1]), flattening
             )
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
         return self._known[key]
 
     def _features(self, windows: np.ndarray, unit_ids: list, subset: _Subset) -> torch.Tensor:

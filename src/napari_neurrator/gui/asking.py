@@ -1,10 +1,10 @@
 """Asking back: which units said it. From what the user points at to a request, and from its answer to colours on the probes."""
 
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from ..backend import protocol as p
 from ..errors import NeurratorError
@@ -71,7 +71,7 @@ class Asking:
     def __init__(self, session: Session, link: BackendLink, tool: FrameTool) -> None:
         self.session, self.tool = session, tool
         self._job, self._loss = WaitingJob(session, link), WaitingJob(session, link)
-        self._known: OrderedDict[tuple, AskedBack] = OrderedDict()
+        self._known: LRUCache[tuple, AskedBack] = LRUCache(KEPT)
         self._key: tuple = ()
         self._before = ""
         tool.chosen.connect(self._on_chosen)
@@ -156,8 +156,6 @@ class Asking:
     def _keep(self) -> None:
         if self.session.asked is not None:
             self._known[self._key] = self.session.asked
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
 
     # -- what is shown ---------------------------------------------------------------------------------------------------------------
     def _on_asked(self, asked: AskedBack | None) -> None:

@@ -1,11 +1,11 @@
 """What is followed through a whole showing: asked for piece by piece in the background, once the hand rests and nothing else is asked of the models."""
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 from qtpy.QtCore import QTimer
 
 from ..backend import protocol as p
@@ -60,7 +60,7 @@ class FilmFollower(ABC, Generic[Key, Known]):
         self.session, self.background = session, background
         self.job = WaitingJob(session, link)
         self._asked: Any = None
-        self._known: OrderedDict[Key, Known] = OrderedDict()
+        self._known: LRUCache[Key, Known] = LRUCache(self.kept)
         self._closed = False
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -118,9 +118,6 @@ class FilmFollower(ABC, Generic[Key, Known]):
     def keep(self, key: Key, known: Known) -> None:
         """Remember what is known of a key."""
         self._known[key] = known
-        self._known.move_to_end(key)
-        while len(self._known) > self.kept:
-            self._known.popitem(last=False)
 
     def ask(self, asked: Any, prepare: Callable[[], Callable[[], Any]]) -> None:
         """Remember what is `asked`, and submit the request for it unless something else is asked for meanwhile.

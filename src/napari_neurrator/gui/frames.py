@@ -1,11 +1,11 @@
 """A stimulus as the array that napari slices: one frame is read at a time, without a task graph in between, which costs more than the frame."""
 
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 KEPT_BYTES = 64_000_000
 AHEAD = 2
@@ -28,8 +28,8 @@ class Frames:
         self._stimulus = stimulus
         first = np.asarray(stimulus.frame(0))
         self.shape = (int(stimulus.n_frames), *first.shape)
-        self._room = max(1, KEPT_BYTES // max(1, first.nbytes))
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict([(0, first)])
+        self._kept: LRUCache[int, np.ndarray] = LRUCache(max(1, KEPT_BYTES // max(1, first.nbytes)))
+        self._kept[0] = first
         self._lock = threading.Lock()
         self._reader: ThreadPoolExecutor | None = None
         self._reading: Future | None = None
@@ -72,12 +72,9 @@ class Frames:
         with self._lock:
             found = self._kept.get(i)
             if found is not None:
-                self._kept.move_to_end(i)
                 return found
         # a stimulus may be read by several at a time
         frame = np.asarray(self._stimulus.frame(i))
         with self._lock:
             self._kept[i] = frame
-            while len(self._kept) > self._room:
-                self._kept.popitem(last=False)
         return frame

@@ -1,9 +1,10 @@
 """Finds the frames of the stimulus in which a concept is strongest, and the pictures of them."""
 
 import uuid
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
+
+from cachetools import LRUCache
 
 from ..backend import protocol as p
 from ..errors import NeurratorError
@@ -23,7 +24,7 @@ class GalleryFinder:
         self.session, self.link = session, link
         self._job_id = ""
         self._waiting: p.GalleryRequest | None = None
-        self._found: OrderedDict[tuple[str, str, str, str], Gallery] = OrderedDict()
+        self._found: LRUCache[tuple[str, str, str, str], Gallery] = LRUCache(KEPT)
         self._key = ("", "", "", "")
         session.events.gallery.connect(self._on_gallery)
         session.events.job.connect(self._on_job)
@@ -101,5 +102,3 @@ class GalleryFinder:
                 self.session.gallery = replace(now, finished=True, problem=event.message)
             elif isinstance(event, p.Done):
                 self._found[self._key] = now
-                while len(self._found) > KEPT:
-                    self._found.popitem(last=False)

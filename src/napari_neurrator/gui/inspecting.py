@@ -1,10 +1,10 @@
 """The patch inspector: from patches that were clicked to what is known of them."""
 
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from ..backend import protocol as p
 from ..errors import NeurratorError
@@ -25,7 +25,7 @@ class Inspector:
     def __init__(self, session: Session, link: BackendLink, tool: FrameTool) -> None:
         self.session, self.tool = session, tool
         self._job = WaitingJob(session, link)
-        self._known: OrderedDict[tuple, Inspected] = OrderedDict()
+        self._known: LRUCache[tuple, Inspected] = LRUCache(KEPT)
         self._key: tuple = ()
         tool.chosen.connect(self._on_chosen)
         session.events.inspected.connect(self._on_inspected)
@@ -103,8 +103,6 @@ class Inspector:
             session.inspected = replace(now, **changes)
         if isinstance(event, p.Done):
             self._known[self._key] = session.inspected  # type: ignore[assignment]
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
 
     def _picture(self, one: p.AlikePatch) -> GalleryPicture:
         geometry = self.session.geometry

@@ -1,11 +1,11 @@
 """CEBRA: a contrastive embedding of the spikes, and a regression from the embedding to patch grids."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from pydantic import Field
 
 from ...config import WindowConfig
@@ -94,7 +94,7 @@ class CebraDecoder(SubsetDecoder):
         self.model, self.counts, self.n_train, self.part = model.eval(), counts, n_train, part
         self.scale, self.targets, self.options = scale, targets, options
         self.unit_ids, self.window = list(unit_ids), window
-        self._known: OrderedDict[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = OrderedDict()
+        self._known: LRUCache[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = LRUCache(_REMEMBERED)
 
     @classmethod
     def fit(
@@ -139,9 +139,6 @@ class CebraDecoder(SubsetDecoder):
         key = tuple(range(len(self.unit_ids))) if self.options.subsets == "zero" else tuple(sorted(units))
         if key not in self._known:
             self._known[key] = self._regression(key)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
         return self._known[key]
 
     @torch.inference_mode()

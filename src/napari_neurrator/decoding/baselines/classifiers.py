@@ -1,10 +1,10 @@
 """Which training image was shown: two classifiers for the retrieval decoder."""
 
-from collections import OrderedDict
 from typing import Protocol
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 
 from .counts import UnitScale, counts_tensor, pooled
 from .options import NetworkOptions
@@ -85,7 +85,7 @@ class LogisticClassifier:
         root = counts.float().sqrt()
         self._mean, deviation = root.mean(0), root.std(0)
         self._std = torch.where(deviation < 1e-6, torch.ones_like(deviation), deviation)
-        self._known: OrderedDict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._known: LRUCache[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = LRUCache(_REMEMBERED)
         self._all = weights or self._regression(list(range(counts.shape[2])))
 
     def _features(self, counts: torch.Tensor, units: list[int]) -> torch.Tensor:
@@ -108,9 +108,6 @@ class LogisticClassifier:
         key = tuple(units)
         if key not in self._known:
             self._known[key] = self._regression(units)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
         return self._known[key]
 
     def logits(self, windows: np.ndarray, units: list[int]) -> torch.Tensor:

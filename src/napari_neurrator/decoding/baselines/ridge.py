@@ -1,11 +1,11 @@
 """Ridge regression from pooled spike counts to patch grids, fitted anew for every subset of units that is asked."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from pydantic import Field
 
 from ...config import WindowConfig
@@ -83,7 +83,7 @@ class RidgeDecoder(SubsetDecoder):
         self._scales = {blocks: self._scale(blocks) for blocks in _BLOCKS if finest % blocks == 0} | {
             finest: self._scale(finest)
         }
-        self._known: OrderedDict[tuple[int, ...], _Regression] = OrderedDict()
+        self._known: LRUCache[tuple[int, ...], _Regression] = LRUCache(_REMEMBERED)
         self._all = regression or self._regression(list(range(len(unit_ids))))
 
     @classmethod
@@ -151,9 +151,6 @@ class RidgeDecoder(SubsetDecoder):
         key = tuple(units)
         if key not in self._known:
             self._known[key] = self._regression(units)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
         return self._known[key]
 
     @torch.inference_mode()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ...checkpoints import open_checkpoint, restore_optimizer, write_checkpoint
 from ...errors import NeurratorError
 from ..interface import OnProgress, TrainingData
 from .counts import UnitScale, counts_tensor
@@ -81,7 +79,7 @@ class _Learner(L.LightningModule):
         scale: UnitScale,
         options: NetworkOptions,
         start: int,
-        optimizer_state: dict[int, dict[str, torch.Tensor]] | None,
+        optimizer_state: dict[int, dict[str, torch.Tensor]],
     ):
         super().__init__()
         self.network, self.task, self.data, self.scale, self.options = network, task, data, scale, options
@@ -145,9 +143,7 @@ class _Learner(L.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * (self.start + epoch) / options.epochs))
         )
-        if self.optimizer_state is not None:
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": self.optimizer_state, "param_groups": groups})
+        restore_optimizer(optimizer, self.optimizer_state)
         return [optimizer], [schedule]
 
 
@@ -159,30 +155,17 @@ class _Keeper(L.Callback):
         self.best: dict[str, torch.Tensor] = {}
         self.score, self.waited, self.epochs, self.total = -math.inf, 0, 0, 1
 
-    def resume(self, network: nn.Module) -> dict[int, dict[str, torch.Tensor]] | None:
+    def resume(self, network: nn.Module) -> dict[int, dict[str, torch.Tensor]]:
         """Read the checkpoint, if there is one, into the network and this; return the state of the optimizer."""
         if self.path is None or not self.path.is_file():
-            return None
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                kept = json.loads((file.metadata() or {})["training"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if kept["fingerprint"] != self.fingerprint:
-                raise NeurratorError(
-                    f"{self.path.parent} keeps a training on other data or with other options: give another folder for the checkpoint, or empty it."
-                )
-            network.load_state_dict(_within(tensors, "network."))
-            self.best = _within(tensors, "best.")
-            self.score, self.waited, self.epochs = float(kept["score"]), int(kept["waited"]), int(kept["epochs"])
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise NeurratorError(
-                f"The checkpoint {self.path} is damaged: remove it to train from the beginning."
-            ) from error
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in _within(tensors, "optimizer.").items():
-            number, key = name.split(".", 1)
-            state.setdefault(int(number), {})[key] = tensor
-        return state
+            return {}
+        otherwise = f"{self.path.parent} keeps a training on other data or with other options: give another folder for the checkpoint, or empty it."
+        with open_checkpoint(self.path, self.fingerprint, otherwise) as kept:
+            network.load_state_dict(kept.within("network."))
+            self.best = kept.within("best.")
+            self.score = float(kept.progress["score"])
+            self.waited, self.epochs = int(kept.progress["waited"]), int(kept.progress["epochs"])
+            return kept.optimizer_state
 
     @property
     def done(self) -> bool:
@@ -218,27 +201,8 @@ class _Keeper(L.Callback):
         assert self.path is not None
         tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
-        for number, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in state.items()}
-        kept = {
-            "fingerprint": self.fingerprint, "score": self.score, "waited": self.waited, "epochs": self.epochs,
-        }  # fmt: skip
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(f".{os.getpid()}.part")
-        try:
-            # Clones, because safetensors refuses tensors that share memory.
-            save_file(
-                {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()},
-                partial,
-                metadata={"training": json.dumps(kept)},
-            )
-            os.replace(partial, self.path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def _within(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        progress = {"score": self.score, "waited": self.waited, "epochs": self.epochs}
+        write_checkpoint(self.path, tensors, optimizer, self.fingerprint, progress)
 
 
 def _fingerprint(data: TrainingData, options: NetworkOptions, network: nn.Module) -> str:

@@ -3,11 +3,11 @@
 import hashlib
 import re
 import threading
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from cachetools import LRUCache
 
 from ...errors import NeurratorError
 from ..stimulus.base import Stimulus, as_rgb
@@ -45,7 +45,7 @@ class NwbFrames(Stimulus):
     def __init__(self, store: Store, paths: list[str], stacked: bool, name: str, frame_rate_hz: float | None = None):
         self._store, self._paths, self._stacked = store, paths, stacked
         self.name, self.frame_rate_hz = name, frame_rate_hz
-        self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._blocks: LRUCache[int, np.ndarray] = LRUCache(_BLOCKS_KEPT)
         self._lock = threading.Lock()
         with store.open() as root:
             first = root[paths[0]]
@@ -77,16 +77,14 @@ class NwbFrames(Stimulus):
     def _raw(self, index: int) -> np.ndarray:
         block = index // self._step
         with self._lock:
-            held = self._blocks.pop(block, None)
+            held = self._blocks.get(block)
             if held is None:
                 with self._store.open() as root:
                     if self._stacked:
                         held = np.asarray(root[self._paths[0]][block * self._step : (block + 1) * self._step])
                     else:
                         held = np.asarray(root[self._paths[index]][()])[None]
-            self._blocks[block] = held
-            if len(self._blocks) > _BLOCKS_KEPT:
-                self._blocks.popitem(last=False)
+                self._blocks[block] = held
         return held[index - block * self._step]
 
     def frame(self, index: int) -> np.ndarray:

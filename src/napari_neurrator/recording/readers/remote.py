@@ -3,9 +3,10 @@
 import io
 import os
 import threading
-from collections import OrderedDict
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from cachetools import LRUCache
 
 from ...errors import NeurratorError
 
@@ -139,7 +140,7 @@ class RemoteFile(io.RawIOBase):
         self.size = int(size)
         self.mark = str(info.get("ETag") or info.get("Last-Modified") or info.get("LastModified") or self.size)
         self._at = 0
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._blocks: LRUCache[int, bytes] = LRUCache(_BLOCKS_KEPT)
         self._lock = threading.Lock()
 
     def readable(self) -> bool:
@@ -176,12 +177,10 @@ class RemoteFile(io.RawIOBase):
         parts = []
         for number in range(first // _BLOCK, (last - 1) // _BLOCK + 1):
             begin = number * _BLOCK
-            block = self._blocks.pop(number, None)
+            block = self._blocks.get(number)
             if block is None:
                 block = self._fetch(begin, min(begin + _BLOCK, self.size))
-            self._blocks[number] = block
-            if len(self._blocks) > _BLOCKS_KEPT:
-                self._blocks.popitem(last=False)
+                self._blocks[number] = block
             parts.append(block[max(first - begin, 0) : last - begin])
         return b"".join(parts)
 

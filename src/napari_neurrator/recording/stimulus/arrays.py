@@ -2,11 +2,11 @@
 
 import hashlib
 import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from ...errors import NeurratorError
 from ..npy_files import open_npy
@@ -52,7 +52,7 @@ class ArrayStimulus(Stimulus):
             )
         bytes_a_frame = int(np.prod(array.shape[1:], dtype=np.float64)) * array.dtype.itemsize
         self._block = max(min(block, _BLOCK_BYTES // bytes_a_frame, array.shape[0]), 1)
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._kept: LRUCache[int, np.ndarray] = LRUCache(_BLOCKS_KEPT)
         self._lock = threading.Lock()
         self.array, self.name, self.frame_rate_hz = array, name, frame_rate_hz
         self.n_frames = int(array.shape[0])
@@ -75,12 +75,10 @@ class ArrayStimulus(Stimulus):
                 return np.asarray(self.array[index])
             number = index // self._block
             with self._lock:
-                block = self._kept.pop(number, None)
+                block = self._kept.get(number)
                 if block is None:
                     block = np.asarray(self.array[number * self._block : (number + 1) * self._block])
-                self._kept[number] = block
-                if len(self._kept) > _BLOCKS_KEPT:
-                    self._kept.popitem(last=False)
+                    self._kept[number] = block
             return block[index - number * self._block]
         except NeurratorError:
             raise

@@ -3,12 +3,12 @@
 import hashlib
 import threading
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
+from cachetools import LRUCache
 
 from ...errors import NeurratorError
 from .base import MOST_PIXELS, Stimulus, check_claim
@@ -40,7 +40,6 @@ class MovieFile(Stimulus):
         self.path = Path(path)
         self.name = name or self.path.stem
         self._lock = threading.Lock()
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._decoder: Iterator[av.VideoFrame] | None = None
         self._position = -1
         self._times: list[int]
@@ -77,7 +76,8 @@ class MovieFile(Stimulus):
         rate = self._stream.average_rate
         self.frame_rate_hz = float(rate) if rate else None
         self.frame_shape = (self._stream.height, self._stream.width, 3)
-        self._most_kept = max(min(_KEPT, _KEPT_BYTES // int(np.prod(self.frame_shape))), 1)
+        most = max(min(_KEPT, _KEPT_BYTES // int(np.prod(self.frame_shape))), 1)
+        self._kept: LRUCache[int, np.ndarray] = LRUCache(most)
         self._restart()
 
     def frame(self, index: int) -> np.ndarray:
@@ -86,7 +86,6 @@ class MovieFile(Stimulus):
         with self._lock:
             if index not in self._kept:
                 self._decode_to(index)
-            self._kept.move_to_end(index)
             return self._kept[index]
 
     def _restart(self) -> None:
@@ -153,8 +152,6 @@ class MovieFile(Stimulus):
             )
         self._position = number
         self._kept[number] = picture.to_ndarray(format="rgb24")
-        while len(self._kept) > self._most_kept:
-            self._kept.popitem(last=False)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file."""
