@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-ALPHA = 0.05
+from .evidence import ALPHA
 
 
 def beaten(sizes: Sequence[int], p: Sequence[float | None]) -> str:

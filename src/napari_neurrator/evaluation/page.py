@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
+from .evidence import ALPHA
 from .figures import against_size, null_histogram, panels, svg
 from .html import bounds_text, number, p_text, percent, picture, render
 from .report import Example, Report, SizeResult, strict
@@ -136,7 +137,7 @@ def _size_row(result: SizeResult, names: list[str]) -> list[Cell]:
 
 
 def _judged(value: float, bounds: tuple[float, float] | None, p: float | None) -> Cell:
-    return number(value), bounds_text(bounds), "" if p is None else "better" if p <= 0.05 else "not"
+    return number(value), bounds_text(bounds), "" if p is None else "better" if p <= ALPHA else "not"
 
 
 def _table_note(report: Report, main: str) -> str:

@@ -9,6 +9,7 @@ from . import levels
 from .config import EvaluateConfig
 from .contrasts import size_matched, split_half
 from .draws import Draw, draw
+from .evidence import ALPHA
 from .examples import examples
 from .judging import make_bench
 from .material import Material, OnProgress, gather
@@ -20,8 +21,6 @@ from .sizes import correct_for_sizes, judge_size, population_sizes, subsets
 from .statistics import FEW_BLOCKS, effective_sample
 from .verdict import verdict
 from .versions import library_versions
-
-ALPHA = 0.05
 
 
 def evaluate(

@@ -1,6 +1,7 @@
 """What an evaluation comes to, in a few sentences that claim no more than was tested."""
 
-from .claims import ALPHA, beaten, units
+from .claims import beaten, units
+from .evidence import ALPHA
 from .html import bounds_text, number, percent
 from .report import Report
 

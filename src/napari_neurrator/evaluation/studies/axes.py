@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from ...errors import NeurratorError
 from ...vision.tower import VisionTower
+from ..evidence import ALPHA
 from ..figures import bars_with_dots, panels, svg
 from ..html import number, p_text
 from ..material import OnProgress
@@ -123,7 +124,7 @@ def _headline(name: str, config: AxesStudy, found: dict[str, Any]) -> str:
     parts = []
     for place, (start, end) in enumerate(config.axes):
         tests = [group[place] for group in found.values()]
-        beating = [group for group, one in zip(found, tests, strict=True) if one["p_adjusted"] <= 0.05]
+        beating = [group for group, one in zip(found, tests, strict=True) if one["p_adjusted"] <= ALPHA]
         best = max(tests, key=lambda one: one["correlation"])
         parts.append(
             f"“{start}” → “{end}”: r up to {best['correlation']:.2f}, more than chance for {', '.join(beating) or 'none'} "

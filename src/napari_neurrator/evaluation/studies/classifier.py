@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NeurratorError
+from ..evidence import ALPHA
 from ..figures import null_histogram, panels, svg
 from ..html import p_text, percent
 from ..material import OnProgress
@@ -78,7 +79,7 @@ def study_classifier(
     )
     headlines = [
         f"{name}: the {config.column.replace('_', ' ')} is told from one sentence in {percent(found['accuracy'])} of cases (by luck {percent(found['chance'])}); "
-        f"this is {'more' if found['p'] <= 0.05 else 'not more'} than when units' groups are dealt out at random ({p_text(found['p'])}, {len(found['null'])} dealings)."
+        f"this is {'more' if found['p'] <= ALPHA else 'not more'} than when units' groups are dealt out at random ({p_text(found['p'])}, {len(found['null'])} dealings)."
         for name, found in findings.items()
     ]
     title = f"Telling {config.column.replace('_', ' ')}s by their sentences"

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from ..claims import ALPHA, beaten
+from ..claims import beaten
 from ..config import default_sizes
+from ..evidence import ALPHA
 from ..figures import CYCLE, GREY, against_size, bars_with_dots, panels, svg
 from ..html import number, p_text
 from ..material import OnProgress

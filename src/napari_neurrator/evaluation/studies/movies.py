@@ -6,6 +6,7 @@ import numpy as np
 
 from ...errors import NeurratorError
 from ..config import EvaluateConfig
+from ..evidence import ALPHA
 from ..html import p_text, percent, percents
 from ..material import OnProgress, gather
 from ..report import Report
@@ -54,7 +55,7 @@ def study_movies(
 def _claim(which: str, report: Report) -> str:
     whole = report.sizes[-1]
     value, p = float(np.mean(whole.by_draw["two_way"])), whole.p_holm["two_way"]
-    verdict = "more than chance" if p is not None and p <= 0.05 else "not more than chance"
+    verdict = "more than chance" if p is not None and p <= ALPHA else "not more than chance"
     return f"{which} ({report.stimulus}, {report.n_pictures:,} pictures) two-way identification is {percent(value)}{percents(whole.ci['two_way'])}, {verdict} ({p_text(p)}, corrected)"
 
 
