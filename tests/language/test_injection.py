@@ -17,7 +17,7 @@ def test_injection_equals_the_pixel_route_for_a_batch(tower, language, pictures,
     seen = language.narrate_pixels(pixels, max_new_tokens=24, num_beams=beams)
     prompt = language.prompts.batch([None] * len(pictures), 24, language.device)
     with torch.inference_mode():
-        projected = language.model.model.multi_modal_projector(tower.grids(pictures))
+        projected = language.model.model.multi_modal_projector(tower.grids(pictures).to(language.device))
         injected = injection.generate(
             language.model, prompt, projected, max_new_tokens=24, do_sample=False, num_beams=beams
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from napari_neurrator.errors import NeurratorError, Stopped
 from napari_neurrator.recording.stimulus.arrays import ArrayStimulus
@@ -64,6 +65,13 @@ def seen(monkeypatch):
     return numbers
 
 
+def same(grids: np.ndarray, true: np.ndarray) -> bool:
+    """Compare half-precision grids: to the last bit, but on a GPU, where frames seen beside other frames differ in that bit."""
+    if torch.cuda.is_available():
+        return grids.shape == true.shape and np.allclose(grids, true, rtol=2e-3, atol=4e-3)
+    return np.array_equal(grids, true)
+
+
 def store_of(folder: Path) -> Path:
     (made,) = folder.iterdir()
     return made
@@ -72,11 +80,11 @@ def store_of(folder: Path) -> Path:
 def test_grids_are_the_tower_s_and_made_once(folder, movie, small, true, seen):
     stimulus = ArrayStimulus(movie, "film")
     frames = np.arange(N)
-    assert np.array_equal(np.asarray(patch_grids(stimulus, frames, small)), true)
+    assert same(np.asarray(patch_grids(stimulus, frames, small)), true)
     assert sum(seen) == N
     # Other frames, other order, another name of the same film: nothing is worked out again.
     some = np.array([7, 3, 3, 59])
-    assert np.array_equal(np.asarray(patch_grids(ArrayStimulus(movie.copy(), "other"), some, small)), true[some])
+    assert same(np.asarray(patch_grids(ArrayStimulus(movie.copy(), "other"), some, small)), true[some])
     assert sum(seen) == N
 
 
@@ -84,7 +92,7 @@ def test_only_the_chunks_that_are_asked_for(folder, movie, small, true, seen):
     stimulus = ArrayStimulus(movie, "film")
     table = patch_grids(stimulus, np.array([10, 31]), small)
     assert sum(seen) == 4
-    assert np.array_equal(table[:], true[[10, 31]])
+    assert same(table[:], true[[10, 31]])
     patch_grids(stimulus, np.arange(N), small)
     assert sum(seen) == N
 
@@ -147,7 +155,7 @@ def test_a_table_is_indexed_as_an_array(folder, movie, small, true, part):
     part = np.array(part, dtype=int) if isinstance(part, list) else part
     got = table[part]
     assert got.shape == true[part].shape
-    assert np.array_equal(got, true[part])
+    assert same(got, true[part])
     assert table.shape == true.shape
     assert table.dtype == true.dtype
     assert len(table) == N
@@ -159,7 +167,7 @@ def test_it_is_a_zarr_array_that_others_can_read(folder, movie, small, true):
     patch_grids(ArrayStimulus(movie, "film"), np.arange(N), small)
     array = zarr.open_array(str(store_of(folder) / "grids.zarr"), mode="r")
     assert array.dtype == np.float16
-    assert np.array_equal(array[:], true)
+    assert same(array[:], true)
     about = dict(array.attrs)
     assert (about["layer"], about["fit"], about["library"]) == (-2, "crop", "transformers")
 
@@ -174,7 +182,7 @@ def test_stopping_keeps_what_is_done(folder, movie, small, true, seen):
         patch_grids(stimulus, np.arange(N), small, stop_at_half, batch=4)
     before = sum(seen)
     assert 0 < before < N
-    assert np.array_equal(np.asarray(patch_grids(stimulus, np.arange(N), small)), true)
+    assert same(np.asarray(patch_grids(stimulus, np.arange(N), small)), true)
     assert sum(seen) == N
 
 
@@ -241,7 +249,7 @@ def test_a_killed_process_is_resumed(child, folder, true, tmp_path):
     assert 10 <= finished < N // 2
     out, errors = child().communicate(timeout=120)
     assert f"SEEN {N - 2 * finished}" in out, errors
-    assert np.array_equal(np.load(tmp_path / "out.npy"), true)
+    assert same(np.load(tmp_path / "out.npy"), true)
     assert not list(store_of(folder).glob("grids.zarr/*.partial"))
 
 
@@ -251,7 +259,7 @@ def test_two_processes_at_once_share_the_work(child, folder, true, tmp_path):
     assert [one.returncode for one in both] == [0, 0], said
     assert sum(int(out.split("SEEN ")[1]) for out, _ in said) == N
     for name in ("a.npy", "b.npy"):
-        assert np.array_equal(np.load(tmp_path / name), true)
+        assert same(np.load(tmp_path / name), true)
 
 
 def test_a_full_disk_is_said_and_loses_nothing(child, folder, true, tmp_path):
@@ -266,7 +274,7 @@ def test_a_full_disk_is_said_and_loses_nothing(child, folder, true, tmp_path):
     assert "NEURRATOR_CACHE" in line
     out, errors = child().communicate(timeout=120)
     assert f"SEEN {N}" in out, errors
-    assert np.array_equal(np.load(tmp_path / "out.npy"), true)
+    assert same(np.load(tmp_path / "out.npy"), true)
 
 
 def test_what_was_done_before_the_disk_was_full_is_kept(folder, movie, small, true, seen, monkeypatch):
@@ -288,7 +296,7 @@ def test_what_was_done_before_the_disk_was_full_is_kept(folder, movie, small, tr
         with pytest.raises(NeurratorError, match="disk is full"):
             patch_grids(stimulus, np.arange(N), small, batch=2)
     before = sum(seen)
-    assert np.array_equal(np.asarray(patch_grids(stimulus, np.arange(N), small)), true)
+    assert same(np.asarray(patch_grids(stimulus, np.arange(N), small)), true)
     assert sum(seen) == before + N - 2 * 5
 
 
@@ -335,7 +343,7 @@ def test_damage_is_mended(folder, movie, small, true, seen, damage):
         else:
             description.write_text(description.read_text().replace("<f2", "<f4"))
         again = 0
-    assert np.array_equal(np.asarray(patch_grids(stimulus, np.arange(N), small)), true)
+    assert same(np.asarray(patch_grids(stimulus, np.arange(N), small)), true)
     assert sum(seen) == N + again
     # And then all is well again.
     patch_grids(stimulus, np.arange(N), small)
