@@ -8,6 +8,8 @@ from napari_neurrator.attribution.asking import ask_back
 from napari_neurrator.attribution.leaving import leave_out
 from napari_neurrator.attribution.targets import concept_target, patch_target
 from napari_neurrator.attribution.words import find_word, word_log_probability, word_target
+from napari_neurrator.config import FitConfig
+from napari_neurrator.decoding.fit import fit
 from napari_neurrator.decoding.store import StoredDecoder
 from napari_neurrator.decoding.windows import spike_windows
 from napari_neurrator.errors import NeurratorError
@@ -40,6 +42,28 @@ def test_contributions_add_up_to_what_was_decoded(scene):
         size = dict(zip(units, np.abs(found.contribution), strict=True))
         assert sum(size[unit] for unit in some) >= 0.8 * sum(size.values()) * (1 - 1e-6)
         assert sum(size[unit] for unit in some[:-1]) < 0.8 * sum(size.values())
+
+
+def test_contributions_add_up_where_frames_were_held_out(small_sample):
+    # There the posterior is flattened, the regression has its weight, and the network its share.
+    fitted = fit(
+        FitConfig(
+            recording=str(small_sample), stimulus="natural_movie_one", split="held-out-images",
+            options={"calibration_steps": 5, "network_steps": 40},
+        )
+    )  # fmt: skip
+    decoder, units = fitted.stored.decoder, fitted.stored.info.unit_ids
+    assert decoder.network is not None
+    decoder.mixing.flattening[:] = 0.25
+    windows = spike_windows(fitted.recording, fitted.moments.iloc[fitted.split.test[:3]], decoder.window, units)
+    grids, prior = decoder.predict(windows, units), decoder.prior_grid
+    nothing = decoder.network(torch.zeros(1, len(decoder.latent.loadings)), decoder._subset(units).latents.known)
+    said = decoder.basis.grids(decoder.latent.mean + 0.5 * nothing)
+    for row, patches in enumerate([[40], range(144), [5, 17, 18]]):
+        target = patch_target(grids[row], prior, list(patches))
+        found = ask_back(decoder, windows[row], units, target)
+        assert found.value == pytest.approx(float(target.value(grids[row][None])[0]), rel=5e-3)
+        assert found.remainder == pytest.approx(float(target.value(said)[0]), abs=0.03 * abs(found.value))
 
 
 def test_gradients_agree_with_shapley_values_and_leaving_out_is_decoding_again(scene):

@@ -5,8 +5,8 @@ The decoder ``subset`` is a closed form: every unit votes for each known frame, 
 .. math:: v_u(s) = \mu_u(s)\, [\Sigma^{-1} (x - \tfrac12 \mu_s)]_u, \qquad \log p(s | x) = \tau \sum_u v_u(s) + \mathrm{const},
 
 and a target's value can be followed back to the votes: integrated gradients (Sundararajan, Taly & Yan 2017, ICML; the Aumann-Shapley value of game theory) from
-nobody's vote counting, which is the mean grid, to everybody's. The contributions add up to the value. For any decoder, a unit can be left out instead and
-the rest be decoded again, which for ``subset`` is the exact answer without it.
+nobody's vote counting, which is the mean grid, to everybody's. The contributions add up to the value; where a network has its share, less what that says
+when nobody does. For any decoder, a unit can be left out instead and the rest be decoded again, which for ``subset`` is the exact answer without it.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..decoding.interface import SubsetDecoder
+from ..decoding.network import LatentNetwork
 from ..decoding.subset import SubsetBayes
 from ..errors import NeurratorError
 from .fields import UnitFields
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Method = Literal["auto", "integrated-gradients", "leave-out", "shapley"]
 _STEPS, _SAMPLES = 256, 25
+_TENSORS = ("votes", "log_prior", "states", "slopes", "latents", "known", "pull")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,8 @@ class Contributions:
     value : float
         The target at what was decoded from all these units; 0 is the mean grid.
     remainder : float
-        What the contributions leave of the value: the steps' error for integrated gradients; what units say together, for leaving out one by one.
+        What the contributions leave of the value: for integrated gradients the steps' error, and what the decoder's network (if it has one) says when no unit
+        does; for leaving out one by one, what units say together.
     covers : numpy.ndarray or None
         For patches: by how much they belong to each unit's field, 0 to 1, (unit,); None for words, or where fields are not known.
     """
@@ -161,9 +164,7 @@ def _by_gradients(decoder: SubsetBayes, window: np.ndarray, unit_ids: list, targ
         x = decoder._features(window, unit_ids, subset)[0]
         votes = _Votes.of(decoder, subset, x, target, len(unit_ids))
     # Copies: what was worked out in inference mode cannot be followed back.
-    forward = replace(
-        votes, **{name: getattr(votes, name).clone() for name in ("votes", "log_prior", "states", "slopes")}
-    )
+    forward = replace(votes, **{name: getattr(votes, name).clone() for name in _TENSORS})
     everyone = torch.ones(1, len(unit_ids))
     # Nodes lie close together near nobody, where few votes already decide.
     parts = IntegratedGradients(forward).attribute(everyone, baselines=torch.zeros_like(everyone), n_steps=_STEPS)
@@ -188,6 +189,14 @@ class _Votes:
         What each unit adds by the regression, weighed, (unit,).
     constant : float
         What remains.
+    latents : torch.Tensor
+        What each unit adds to the posterior mean of the latents, (unit, latent).
+    known : torch.Tensor
+        How much of each latent is known, (latent,).
+    pull : torch.Tensor
+        Of the network's coefficients on the target, weighed, (coefficient,).
+    network : LatentNetwork or None
+        From latents to coefficients.
     """
 
     votes: torch.Tensor
@@ -195,6 +204,10 @@ class _Votes:
     states: torch.Tensor
     slopes: torch.Tensor
     constant: float
+    latents: torch.Tensor
+    known: torch.Tensor
+    pull: torch.Tensor
+    network: LatentNetwork | None
 
     @classmethod
     def of(cls, decoder: SubsetBayes, subset: Any, x: torch.Tensor, target: Target, n_units: int) -> "_Votes":
@@ -205,18 +218,28 @@ class _Votes:
         means = like.means[like.features]
         seen, expected = like.filtered(x[None])[0], like.filtered(means.T).T
         votes = (means * (seen[:, None] - 0.5 * expected)).view(decoder.blocks, n_units, -1).sum(0)
-        temperature = decoder.posterior.temperature(n_units, like.energy.mean())
-        known, regressed = subset.weights
-        slopes = torch.zeros(n_units)
-        if subset.regression is not None:
-            by_feature = x * (subset.regression.gain.T @ (subset.regression.weights @ along))
-            slopes = regressed * by_feature.view(decoder.blocks, n_units).sum(0)
+        temperature = decoder.posterior.temperature(n_units, like.energy.mean()) * subset.flattening
+        known, regressed, share = subset.weights
+        slopes, latents = torch.zeros(n_units), torch.zeros(n_units, 0)
+        known_latents, pull = torch.zeros(0), torch.zeros_like(along)
+        if subset.latents is not None:
+            latents = (subset.latents.gain * x).view(-1, decoder.blocks, n_units).sum(1).T
+            if subset.regression is not None:
+                slopes = regressed * (latents @ (subset.regression.weights @ along))
+            if decoder.network is not None:
+                known_latents, pull = subset.latents.known, share * along
         offset = float(((basis.mean.view(*basis.shape) - target.prior) * target.weights).sum())
-        return cls(temperature * votes, decoder.posterior.log_prior, known * (states - mean), slopes, offset + mean)
+        return cls(
+            temperature * votes, decoder.posterior.log_prior, known * (states - mean), slopes, offset + mean, latents, known_latents, pull,
+            decoder.network,
+        )  # fmt: skip
 
     def __call__(self, counts: torch.Tensor) -> torch.Tensor:
         p = torch.softmax(counts @ self.votes + self.log_prior, dim=1)
-        return p @ self.states + counts @ self.slopes + self.constant
+        value = p @ self.states + counts @ self.slopes + self.constant
+        if self.network is not None:
+            value = value + self.network(counts @ self.latents, self.known) @ self.pull
+        return value
 
 
 def _by_leaving_out(

@@ -116,18 +116,22 @@ class LatentModel:
     def _kept(self) -> torch.Tensor:
         return (self.weights.sum() - self.weights)[:, None, None].clamp(min=1)
 
-    def regression(self, features: torch.Tensor) -> "Regression":
-        """Fit the regression of a subset, from the positions of its features among all, int64."""
+    def posterior(self, features: torch.Tensor) -> "LatentPosterior":
+        """Return what a subset tells of the latents, from the positions of its features among all, int64."""
         n = len(self.loadings)
         every_row, every_scale = self._rows
         rows, scale = empty(len(features), every_row.shape[1]), every_scale[features]
         torch.index_select(every_row, 0, features, out=rows)
-        if not n:
-            return Regression(rows, scale, rows.new_zeros(0, rows.shape[1]), torch.zeros(0, len(self.mean)), self.mean)
         # All that the units add is one small matrix: everything below is of the size of the latents.
         inner = rows.T @ rows
-        turn = torch.cholesky_inverse(torch.linalg.cholesky(torch.eye(len(inner)) + inner))[-n:]
-        seen = turn @ inner
+        turn = torch.cholesky_inverse(torch.linalg.cholesky(torch.eye(len(inner)) + inner))[len(inner) - n :]
+        return LatentPosterior(rows, scale, turn, turn @ inner)
+
+    def regression(self, posterior: "LatentPosterior") -> "Regression":
+        """Fit the regression of a subset, from what it tells of the latents."""
+        n, turn, seen = len(self.loadings), posterior.turn, posterior.seen
+        if not n:
+            return Regression(torch.zeros(0, len(self.mean)), self.mean)
         seen_at, across = seen[:, -n:], seen[:, :-n]
         scatter = seen @ turn.T + across @ across.T
         total = self.weights.sum()
@@ -159,7 +163,7 @@ class LatentModel:
             shrunk *= torch.from_numpy(errors.min(0) < 0)
             shrunk_alike *= float(common.min() < 0)
         weights = vectors @ (((vectors.T @ seen_at) @ towards) * (shrunk + shrunk_alike).mul_(0.5))
-        return Regression(rows, scale, turn, weights, self.mean)
+        return Regression(weights, self.mean)
 
 
 def left_out_errors(
@@ -196,8 +200,8 @@ def left_out_errors(
 
 
 @dataclass(frozen=True, eq=False)
-class Regression:
-    """From a subset's features (less the grand mean) to the coefficients of a grid.
+class LatentPosterior:
+    """What a subset tells of the latents.
 
     Attributes
     ----------
@@ -207,27 +211,50 @@ class Regression:
         The inverse of that, (feature,).
     turn : torch.Tensor
         From the features' sums along `rows` to the posterior mean of the latents, (latent, rank + latent).
-    weights : torch.Tensor
-        From there to the coefficients, (latent, coefficient).
-    mean : torch.Tensor
-        Mean coefficients, (coefficient,).
+    seen : torch.Tensor
+        Where, on average over trials, that mean lies of noise and latents of variance 1: (latent, rank + latent).
     """
 
     rows: torch.Tensor
     scale: torch.Tensor
     turn: torch.Tensor
-    weights: torch.Tensor
-    mean: torch.Tensor
+    seen: torch.Tensor
 
     @property
     def gain(self) -> torch.Tensor:
         """From features to the posterior mean of the latents, (latent, feature)."""
         return (self.turn @ self.rows.T) * self.scale
 
+    @property
+    def known(self) -> torch.Tensor:
+        """How much of each latent the subset tells, from 0 to 1: (latent,)."""
+        return self.seen[:, -len(self.seen) :].diagonal() if len(self.seen) else self.scale.new_zeros(0)
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients, (batch, rank), of features less the grand mean, (batch, feature)."""
+        """Return the posterior mean of the latents, (batch, latent), of features less the grand mean, (batch, feature)."""
         if len(x) == 1:
             # A single moment is sooner done as products of matrix and vector.
-            along = torch.mv(self.rows.T, x[0] * self.scale)
-            return torch.addmv(self.mean, self.weights.T, torch.mv(self.turn, along))[None]
-        return self.mean + ((x * self.scale) @ self.rows @ self.turn.T) @ self.weights
+            return torch.mv(self.turn, torch.mv(self.rows.T, x[0] * self.scale))[None]
+        return (x * self.scale) @ self.rows @ self.turn.T
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """From the posterior mean of a subset's latents to the coefficients of a grid.
+
+    Attributes
+    ----------
+    weights : torch.Tensor
+        (latent, coefficient).
+    mean : torch.Tensor
+        Mean coefficients, (coefficient,).
+    """
+
+    weights: torch.Tensor
+    mean: torch.Tensor
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients, (batch, rank), of latents, (batch, latent)."""
+        if len(latents) == 1:
+            return torch.addmv(self.mean, self.weights.T, latents[0])[None]
+        return self.mean + latents @ self.weights

@@ -1,7 +1,8 @@
 """The decoder ``subset``: for any units, the posterior over frames that are known and a regression for frames that are not, mixed.
 
 Which of the two is to be trusted depends on what the decoder is for, which the split says: where showings are held out, the frames are known and the
-posterior wins; where frames are held out, the regression does. The weights are fitted, by population size, on moments left out in the same way.
+posterior wins; where frames are held out, the regression does. The weights are fitted, by population size, on moments left out in the same way. Where
+the frames asked for lie among known ones, a network has its share as well.
 """
 
 import itertools
@@ -22,11 +23,13 @@ from .basis import GridBasis, kept_core
 from .bayes import EncodingModel, SubsetLikelihood, SubsetPosterior, block_features
 from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
-from .latent import LatentModel, Regression
-from .mixing import FLATTENINGS, Mixing, MixingFit, sizes_up_to
+from .latent import LatentModel, LatentPosterior, Regression
+from .mixing import FLATTENINGS, Mixing, sizes_up_to
+from .network import LatentNetwork, network_of, network_share, train_network
 from .parallel import alone, at_once
 from .rows import Rows
 from .states import by_picture, even_out, merge_alike
+from .weighing import fit_mixing, parts_of_states, thirds
 
 # Blocks of the window that are tried; the one that decodes best is kept.
 _BLOCKS = (1, 2, 4)
@@ -44,6 +47,9 @@ class SubsetOptions(BaseModel):
     rank: int = Field(default=256, ge=1, description="components of the grids")
     latents: int = Field(default=48, ge=1, description="dimensions that units have in common")
     draws: int = Field(default=4, ge=1, description="random subsets of each size on which the weights are fitted")
+    network_steps: int = Field(
+        default=600, ge=0, description="of the network's training, where it is used; 0 goes without"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +58,9 @@ class _Subset:
 
     features: torch.Tensor
     likelihood: SubsetLikelihood
+    latents: LatentPosterior | None
     regression: Regression | None
-    weights: tuple[float, float]
+    weights: tuple[float, float, float]
     flattening: float
 
 
@@ -66,10 +73,12 @@ class SubsetBayes(SubsetDecoder):
         Over the known states.
     latent : LatentModel
         For what is not known.
+    network : LatentNetwork or None
+        For what lies between what is known; None where it is not used.
     basis : GridBasis
         Of the grids; its coefficients are those of the states.
     mixing : Mixing
-        Weights of the two, by population size.
+        Weights of the first two, by population size.
     blocks : int
         Parts of the window in which spikes are counted.
     """
@@ -81,13 +90,14 @@ class SubsetBayes(SubsetDecoder):
         self,
         posterior: SubsetPosterior,
         latent: LatentModel,
+        network: LatentNetwork | None,
         basis: GridBasis,
         mixing: Mixing,
         blocks: int,
         unit_ids: list,
         window: WindowConfig,
     ):
-        self.posterior, self.latent, self.basis = posterior.eval(), latent, basis
+        self.posterior, self.latent, self.network, self.basis = posterior.eval(), latent, network, basis
         self.mixing, self.blocks, self.unit_ids, self.window = mixing, blocks, list(unit_ids), window
         self._mean = latent.mean
         self._known: LRUCache[bytes, _Subset] = LRUCache(_REMEMBERED)
@@ -123,7 +133,7 @@ class SubsetBayes(SubsetDecoder):
 
         known = bool(np.isin(data.frames[data.validation], data.frames[data.train]).all())
         if data.beyond:
-            data = replace(data, groups=_thirds(data, shown))
+            data = replace(data, groups=thirds(data, shown))
         learn, tune = (data.train, data.validation) if known else _every_third_showing(data)
         counts, blocks = _best_blocks(data, learn, tune, states, picture, report)
         posterior = SubsetPosterior.of_model(
@@ -142,14 +152,23 @@ class SubsetBayes(SubsetDecoder):
                 report,
             )
         sharpness = posterior.sharpness.detach()
-        parts = _parts_of_states(data, both, states, len(picture), known)
-        mixing = _fit_mixing(data, counts, states, picture, basis, parts, both, known, sharpness, settings, report)
+        parts = parts_of_states(data, both, states, len(picture), known)
+        # Among frames that are known there is nothing for it to add, and beyond a film's ends it goes astray.
+        steps = 0 if known or data.beyond else settings.network_steps
+        mixing = fit_mixing(
+            data, counts, states, picture, basis, parts, both, known, sharpness, settings.latents, settings.draws, report
+        )  # fmt: skip
         # With sharpness and weights settled, everything is estimated again from all moments that are not tested.
         model = EncodingModel.fit(counts, both, states[both], len(picture), picture)
         latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
+        network = None
+        if steps:
+            deviations = basis.coefficients[states[both]] - latent.mean
+            network = train_network(latent, model.grand_mean, counts, both, deviations, steps, data.seed, report)
         return cls(
             SubsetPosterior.of_model(model, picture, sharpness),
             latent,
+            network,
             basis,
             mixing,
             blocks,
@@ -163,16 +182,21 @@ class SubsetBayes(SubsetDecoder):
         key = positions.tobytes()
         if key not in self._known:
             features = positions_of_features(positions, self.blocks, len(self.unit_ids))
-            *weights, flattening = self.mixing.at(len(positions))
+            known, regressed, flattening = self.mixing.at(len(positions))
+            share = network_share(len(positions)) if self.network is not None else 0.0
+            weights = ((1 - share) * known, (1 - share) * regressed, share)
             works: list[Callable[[], Any]] = [partial(self.posterior.of, features)]
-            if weights[1] > 0:
+            if any(weights[1:]):
                 # First, because it takes longer.
-                works.insert(0, partial(self.latent.regression, features))
-            *regression, likelihood = at_once(*works)
-            self._known[key] = _Subset(
-                features, likelihood, regression[0] if regression else None, (weights[0], weights[1]), flattening
-            )
+                works.insert(0, partial(self._beyond_known, features, regressed > 0))
+            *beyond, likelihood = at_once(*works)
+            latents, regression = beyond[0] if beyond else (None, None)
+            self._known[key] = _Subset(features, likelihood, latents, regression, weights, flattening)
         return self._known[key]
+
+    def _beyond_known(self, features: torch.Tensor, regressed: bool) -> tuple[LatentPosterior, Regression | None]:
+        latents = self.latent.posterior(features)
+        return latents, self.latent.regression(latents) if regressed else None
 
     def _features(self, windows: np.ndarray, unit_ids: list, subset: _Subset) -> torch.Tensor:
         self.check_windows(windows, unit_ids)
@@ -195,13 +219,17 @@ class SubsetBayes(SubsetDecoder):
         subset = self._subset(unit_ids)
         x = self._features(windows, unit_ids, subset)
         log_p = self.posterior.log_posterior(x, subset.likelihood, len(unit_ids), subset.flattening)
-        known, regressed = subset.weights
+        known, regressed, share = subset.weights
         # A single moment is sooner done as a product of matrix and vector.
         states, p = self.basis.coefficients, log_p.exp()
         expected = torch.mv(states.T, p[0])[None] if len(p) == 1 else p @ states
         result = self._mean + known * (expected - self._mean)
-        if subset.regression is not None:
-            result = result + regressed * (subset.regression(x) - self._mean)
+        if subset.latents is not None:
+            latents = subset.latents(x)
+            if subset.regression is not None:
+                result = result + regressed * (subset.regression(latents) - self._mean)
+            if self.network is not None and share > 0:
+                result = result + share * self.network(latents, subset.latents.known)
         return result
 
     @torch.inference_mode()
@@ -241,6 +269,8 @@ class SubsetBayes(SubsetDecoder):
             "grid_coefficients": self.basis.coefficients,
             "grid_expected": latent.mean,
         }
+        if self.network is not None:
+            tensors |= {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         return tensors, {"blocks": self.blocks}
 
     @classmethod
@@ -265,7 +295,8 @@ class SubsetBayes(SubsetDecoder):
         sizes, weights = t["mixing_sizes"].tolist(), t["mixing_weights"].double().numpy()
         # Decoders of older versions flatten nothing.
         mixing = Mixing(sizes, weights, t.get("mixing_flattening", torch.ones(len(sizes))).double().numpy())
-        return cls(posterior, latent, basis, mixing, blocks, unit_ids, window)
+        network = network_of({name.removeprefix("network."): t[name] for name in t if name.startswith("network.")})
+        return cls(posterior, latent, network, basis, mixing, blocks, unit_ids, window)
 
 
 def pooled(windows: np.ndarray, blocks: int) -> np.ndarray:
@@ -356,79 +387,3 @@ def _best_blocks(
     report("choosing the time resolution", len(_BLOCKS), len(_BLOCKS))
     best = min(lost, key=lambda blocks: lost[blocks]) if lost else 1
     return pooled(data.windows, best), best
-
-
-def _parts_of_states(
-    data: TrainingData, rows: np.ndarray, states: torch.Tensor, n_states: int, known: bool
-) -> torch.Tensor:
-    """Return the stretch of frames that each state belongs to: the split's own where it holds out frames, else fifths of the film."""
-    if known:
-        return torch.arange(n_states) * 5 // n_states
-    parts = torch.zeros(n_states, dtype=torch.int64)
-    parts[states[rows]] = torch.from_numpy(data.groups[rows])
-    return parts
-
-
-def _fit_mixing(
-    data: TrainingData,
-    counts: np.ndarray,
-    states: torch.Tensor,
-    picture: torch.Tensor,
-    basis: GridBasis,
-    parts: torch.Tensor,
-    both: np.ndarray,
-    known: bool,
-    sharpness: torch.Tensor,
-    settings: SubsetOptions,
-    report: OnProgress,
-) -> Mixing:
-    n_units = counts.shape[2]
-    rng = np.random.default_rng([data.seed, 2])
-    flattenings = (1.0,) if known else FLATTENINGS
-    fit = MixingFit(sizes_up_to(n_units), flattenings)
-    if known:
-        folds = [(data.train, data.validation)]
-    else:
-        of = data.groups[both]
-        folds = [(both[of != part], both[of == part]) for part in np.unique(of)]
-    if data.new_film:
-        folds = [(learn, _inner_half(left, data.frames)) for learn, left in folds]
-    for number, (learn, left) in enumerate(folds):
-        report("weighing known against new frames", number, len(folds))
-        model = EncodingModel.fit(counts, learn, states[learn], len(picture), picture)
-        posterior = SubsetPosterior.of_model(model, picture, sharpness)
-        latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
-        mean = (model.shown / model.shown.sum()) @ basis.coefficients
-        some = left[:: max(len(left) // 400, 1)]
-        true = basis.coefficients[states[some]] - mean
-        for size in fit.sizes:
-            for _ in range(1 if size == n_units else settings.draws):
-                units = np.sort(rng.choice(n_units, size, replace=False))
-                features = positions_of_features(units, counts.shape[1], n_units)
-                x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
-                x = x - model.grand_mean[features]
-                with torch.inference_mode():
-                    regressed = latent.regression(features)(x) - mean
-                    # What a film shows that shares no frame with this one is none of the known frames.
-                    among = [torch.zeros_like(regressed)]
-                    if not data.new_film:
-                        likelihood = posterior.of(features)
-                        log_p = (posterior.log_posterior(x, likelihood, size, factor) for factor in flattenings)
-                        among = [one.exp() @ basis.coefficients - mean for one in log_p]
-                    fit.add(size, among, regressed, true)
-    report("weighing known against new frames", len(folds), len(folds))
-    return fit.result()
-
-
-def _thirds(data: TrainingData, shown: np.ndarray) -> np.ndarray:
-    """Return the third of the film that each moment belongs to.
-
-    Beyond its end a film is known on one side only: its frames are as far from what is known as those of a stretch among it that is twice as long.
-    """
-    return np.searchsorted(shown, data.frames) * 3 // len(shown)
-
-
-def _inner_half(rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Return the moments of a stretch that lie farthest from its ends: they resemble the frames around it least."""
-    low, high = np.quantile(np.unique(frames[rows]), [0.25, 0.75])
-    return rows[(frames[rows] >= low) & (frames[rows] <= high)]
