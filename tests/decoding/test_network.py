@@ -1,5 +1,7 @@
 """The network from latents to coefficients: what it learns, when it is asked, and that it is kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,17 @@ def data_of(curved, held_out: str) -> TrainingData:
         showing if held_out == "showings" else parts, list(range(N_UNITS)), WindowConfig(n_bins=1, bin_s=0.1),
         beyond=held_out == "the end",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("n_units", [1, 4])
+def test_units_that_tell_nothing_have_none(curved, n_units):
+    data = data_of(curved, "a stretch")
+    silent = replace(data, windows=np.zeros_like(data.windows[:, :, :n_units]), unit_ids=list(range(n_units)))
+    decoder = SubsetBayes.fit(silent, {"calibration_steps": 5})
+    assert decoder.network is None
+    torch.testing.assert_close(
+        decoder.predict(silent.windows[:1], silent.unit_ids)[0], decoder.prior_grid, atol=1e-3, rtol=0
+    )
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ class SubsetBayes(SubsetDecoder):
         model = EncodingModel.fit(counts, both, states[both], len(picture), picture)
         latent = LatentModel.fit(model, basis.coefficients, parts, settings.latents)
         network = None
-        if steps:
+        # Of a single unit it would not be asked, and units that tell nothing have no latents.
+        if steps and len(data.unit_ids) > 1 and len(latent.loadings):
             deviations = basis.coefficients[states[both]] - latent.mean
             network = train_network(latent, model.grand_mean, counts, both, deviations, steps, data.seed, report)
         return cls(
