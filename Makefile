@@ -32,6 +32,7 @@ benchmark: $(VENV)/test-installed screen
 	$(BIN)/python benchmarks/vision.py
 	$(BIN)/python benchmarks/language.py
 	$(BIN)/python benchmarks/dictionary.py
+	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/session_size.py
 	$(BIN)/python benchmarks/backend.py
 	$(RUN) $(BIN)/python benchmarks/session_window.py
