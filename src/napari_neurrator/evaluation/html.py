@@ -14,6 +14,7 @@ STYLE = """
 body { font: 16px/1.55 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 66rem; margin: 2.2rem auto; padding: 0 1.25rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .8rem; max-width: 48rem; text-wrap: balance; }
+.word { display: inline-block; max-width: 100%; }
 h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; break-after: avoid; }
 p { max-width: 48rem; margin: .5rem 0; } .note, figcaption, footer { color: var(--quiet); font-size: .88rem; } figcaption, .note { max-width: 52rem; }
 .lead { font-size: 1.06rem; } .verdict { border-left: 4px solid var(--blue); padding: .1rem 0 .1rem 1rem; margin: 1rem 0; }
@@ -43,7 +44,7 @@ details pre { font-size: .78rem; overflow-x: auto; background: var(--panel); pad
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}{% if simulated %} (simulated data){% endif %}</title><style>{{ style }}</style></head><body>
-<h1>{{ title }}{% if simulated %} <span class="badge">simulated data</span>{% endif %}</h1>
+<h1>{% for word in title.split() %}<span class="word">{{ word }}</span> {% endfor %}{% if simulated %} <span class="badge">simulated data</span>{% endif %}</h1>
 {% block body %}{% endblock %}
 {% if warnings %}<h2>What to know about these numbers</h2><ul class="warnings">{% for one in warnings %}<li>{{ one }}</li>{% endfor %}</ul>{% endif %}
 <h2>How to make this page again</h2>
