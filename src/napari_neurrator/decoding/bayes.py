@@ -42,6 +42,12 @@ def block_features(counts: torch.Tensor) -> torch.Tensor:
     return (counts.float() + 0.375).sqrt()
 
 
+def features_of(counts: np.ndarray, rows: np.ndarray, units: np.ndarray | None = None) -> torch.Tensor:
+    """Return the features of some moments, all units' or some's, block by block: (row, feature), of counts (moment, block, unit)."""
+    some = counts[rows] if units is None else counts[rows][:, :, units]
+    return block_features(torch.from_numpy(some.astype(np.int32))).flatten(1)
+
+
 @dataclass
 class EncodingModel:
     r"""How every unit answers to every state.
@@ -96,7 +102,7 @@ class EncodingModel:
         n, size = len(rows), counts.shape[1] * counts.shape[2]
 
         def features(places: np.ndarray | slice) -> torch.Tensor:
-            return block_features(torch.from_numpy(counts[rows[places]].astype(np.int32))).flatten(1)
+            return features_of(counts, rows[places])
 
         shown = torch.bincount(states, minlength=n_states).float()
         means, squares = torch.zeros(n_states, size), torch.zeros(size, dtype=torch.float64)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .bayes import SubsetPosterior, block_features
+from .bayes import SubsetPosterior, features_of
 from .states import by_picture
 
 _BATCH = 64
@@ -63,7 +63,7 @@ def calibrate(
     optimizer = torch.optim.Adam([posterior.sharpness], lr=0.03)
     for step in range(steps):
         places, units = rng.integers(len(rows), size=min(_BATCH, len(rows))), random_subset(rng, n_units)
-        x = block_features(torch.from_numpy(counts[rows[places]][:, :, units].astype(np.int32))).flatten(1)
+        x = features_of(counts, rows[places], units)
         log_p = posterior(x, positions_of_features(units, blocks, n_units), len(units))
         shown = states[places]
         error = (log_p.exp() @ coefficients - coefficients[shown]).square().sum(1).mean() / spread

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .bayes import block_features
+from .bayes import features_of
 from .calibration import positions_of_features, random_subset
 from .latent import LatentModel
 
@@ -112,7 +112,7 @@ def train_network(
             for _ in range(_SUBSETS):
                 units, places = random_subset(rng, n_units), rng.integers(len(rows), size=_MOMENTS)
                 features = positions_of_features(units, blocks, n_units)
-                x = block_features(torch.from_numpy(counts[rows[places]][:, :, units].astype(np.int32))).flatten(1)
+                x = features_of(counts, rows[places], units)
                 posterior = latent.posterior(features)
                 latents.append(posterior(x - grand_mean[features]))
                 known.append(posterior.known.expand(_MOMENTS, -1))

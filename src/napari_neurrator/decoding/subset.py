@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ..config import WindowConfig
 from ..errors import NeurratorError
 from .basis import GridBasis, kept_core
-from .bayes import EncodingModel, SubsetLikelihood, SubsetPosterior, block_features
+from .bayes import EncodingModel, SubsetLikelihood, SubsetPosterior, block_features, features_of
 from .calibration import calibrate, positions_of_features
 from .interface import OnProgress, SubsetDecoder, TrainingData
 from .latent import LatentModel, LatentPosterior, Regression
@@ -373,7 +373,7 @@ def _best_blocks(
             for _ in range(1 if size == n_units else 2):
                 units = np.sort(rng.choice(n_units, size, replace=False))
                 features = positions_of_features(units, blocks, n_units)
-                x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
+                x = features_of(counts, some, units)
                 with torch.inference_mode():
                     scores = posterior.of(features).scores(x - posterior.grand_mean[features])
                     # How sure it is gets calibrated later, so each is judged as sure as would suit it best.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from .basis import GridBasis
-from .bayes import EncodingModel, SubsetPosterior, block_features
+from .bayes import EncodingModel, SubsetPosterior, features_of
 from .calibration import positions_of_features
 from .interface import OnProgress, TrainingData
 from .latent import LatentModel
@@ -90,7 +90,7 @@ def fit_mixing(
             for _ in range(1 if size == n_units else draws):
                 units = np.sort(rng.choice(n_units, size, replace=False))
                 features = positions_of_features(units, counts.shape[1], n_units)
-                x = block_features(torch.from_numpy(counts[some][:, :, units].astype(np.int32))).flatten(1)
+                x = features_of(counts, some, units)
                 x = x - model.grand_mean[features]
                 with torch.inference_mode():
                     about = latent.posterior(features)
