@@ -153,7 +153,7 @@ class SubsetBayes(SubsetDecoder):
             )
         sharpness = posterior.sharpness.detach()
         parts = parts_of_states(data, both, states, len(picture), known)
-        # Among frames that are known there is nothing for it to add, and beyond a film's ends it goes astray.
+        # Among frames that are known there is nothing for it to add; of another film it makes less than the regression does, and before a film's first frame no more.
         steps = 0 if known or data.beyond else settings.network_steps
         mixing = fit_mixing(
             data, counts, states, picture, basis, parts, both, known, sharpness, settings.latents, settings.draws, report
