@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 DEBIAN := xvfb libegl1 libgl1 libgl1-mesa-dri libxcb-cursor0 libxkbcommon-x11-0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-image0 libxcb-render-util0 libxcb-randr0 libxcb-xinerama0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
+# What the environment takes with PyTorch for CUDA, the default on Linux.
+NEEDED_GB := 9
 SCREEN := xvfb-run -a -s "-screen 0 1600x1000x24"
 # On a machine with a display (or another system) nothing virtual is needed.
 RUN := $(if $(DISPLAY),,$(if $(shell uname -s | grep -i linux),$(SCREEN),))
@@ -45,6 +47,8 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
+	@free=$$(df -Pk . | awk 'NR == 2 { print int($$4 / 1000000) }'); \
+		[ "$$free" -ge $(NEEDED_GB) ] || echo "Only $$free GB of disk are free here; the environment takes about $(NEEDED_GB): make room if installing fails." >&2
 	@echo "Installing napari-neurrator and all that it needs (about 3 minutes)"
 	$(BIN)/python -m pip install -e ".[all]"
 	@touch $@
