@@ -51,7 +51,7 @@ def stimuli(asked: argparse.Namespace, split: str) -> tuple[dict[str, Any], dict
     n = open_stimulus(recording, asked.stimulus)[0].n_frames
     session = {"recording": asked.recording, "fit": {"stimulus": asked.stimulus}}
     halves = [[0, n // 2 - 1], [n // 2, n - 1]]
-    study = fit_on_parts(MoviesStudy.model_validate({"sessions": [session], "parts": halves}), asked.out)
+    (study,) = fit_on_parts(MoviesStudy.model_validate({"sessions": [session], "parts": halves}), asked.out)
     fit = study.sessions[0].fit
     assert fit is not None
     own = {name: getattr(fit, name) for name in ("presentations", "stimulus", "frames")}

@@ -1,7 +1,6 @@
 """Checkpoints of trainings: tensors and the optimizer's state as safetensors, beside how far the training is and what it learns from."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .errors import NeurratorError
+from .writing import written
 
 _OPTIMIZER = "optimizer."
 
@@ -101,17 +101,13 @@ def write_checkpoint(
     for number, state in optimizer.state_dict()["state"].items():
         everything |= {f"{_OPTIMIZER}{number}.{key}": torch.as_tensor(value) for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with written(path) as part:
         # Clones, because safetensors refuses tensors that share memory.
         save_file(
             {name: tensor.detach().cpu().clone().contiguous() for name, tensor in everything.items()},
-            partial,
+            part,
             metadata={"training": json.dumps({"fingerprint": fingerprint, **progress})},
         )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, torch.Tensor]]) -> None:

@@ -1,5 +1,6 @@
 """The configurations of a job: the window, the command line and the server all fill in the same ones."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
@@ -22,9 +23,9 @@ DECODERS: dict[str, str] = {
 }
 SPLITS: dict[str, str] = {
     "held-out-repeats": "every fifth showing of each frame is tested: the frames are known, the spikes are not",
-    "contiguous-middle": "the middle fifth of the film is tested: frames that were never seen, known ones before and after them",
-    "front-only": "the first fifth of the film is tested: frames that were never seen, known ones only after them",
-    "held-out-images": "every fifth image, drawn at random, is tested; of a film, stretches of frames",
+    "contiguous-middle": "the middle fifth of the frames is tested: none of them was seen, others before and after them were",
+    "front-only": "the first fifth of the frames is tested: none of them was seen, others only after them were",
+    "held-out-images": "every fifth image, drawn at random, is tested, with all that look the same; of a film, stretches of frames",
     "another-movie": "nothing of this stimulus is tested: the decoder is made for another one",
 }
 
@@ -36,7 +37,7 @@ class WindowConfig(BaseModel):
     because neurons answer late.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     n_bins: int = Field(default=20, ge=1, le=1000)
     bin_s: float = Field(default=1 / 120, gt=0, description="width of a bin, seconds")
@@ -53,7 +54,7 @@ class WindowConfig(BaseModel):
 class FitConfig(BaseModel):
     """Everything that decides what a decoder learns."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     recording: str
     presentations: str | None = Field(
@@ -75,7 +76,7 @@ class FitConfig(BaseModel):
 class SpeakingConfig(BaseModel):
     """How the language model chooses its words: the likeliest one each time, unless `beams` or `temperature` say otherwise."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     beams: int = Field(default=1, ge=1, le=32, description="candidate sentences that are followed at once")
     temperature: float = Field(default=0.0, ge=0, le=10, description="words are drawn at random; 0 takes the likeliest")
@@ -100,7 +101,7 @@ Quantised = Literal["8bit", "4bit"]
 class RunningConfig(BaseModel):
     """Where and how the frozen models run; what is left out is chosen to suit the machine and the profile."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps, …; a GPU if there is one")
     dtype: DtypeName | None = Field(default=None, description="of the language model; half precision on a GPU")
@@ -111,7 +112,7 @@ class RunningConfig(BaseModel):
 class NarrateConfig(BaseModel):
     """Everything that decides what is narrated."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     recording: str
     presentations: str | None = Field(default=None, description="as in the fit; the decoder's own by default")
@@ -137,21 +138,30 @@ class NarrateConfig(BaseModel):
         return {name: value for name, value in handler(self).items() if value is not None or name not in later}
 
 
-def validated(kind: type[_Config], **fields: Any) -> _Config:
+def validated(kind: type[_Config], options: Mapping[str, str] | None = None, /, **fields: Any) -> _Config:
     """Build a configuration from what a user gave.
+
+    Parameters
+    ----------
+    kind : type
+        Which configuration.
+    options : mapping, optional
+        How fields are called on the command line, where that is not by their own names: ``{"n_permutations": "permutations"}``.
+    **fields
+        What was given.
 
     Raises
     ------
     NeurratorError
-        A field has a value that it cannot have: names the field, the value and what is possible.
+        A field has a value that it cannot have: names the option, the value and what is possible.
     """
     try:
         return kind(**fields)
     except ValidationError as error:
         first = error.errors()[0]
+        why = first["msg"].removeprefix("Value error, ")
         if not first["loc"]:
-            raise NeurratorError(f"This is not possible: {first['ctx']['error']}.") from error
+            raise NeurratorError(f"This is not possible: {why}.") from error
         where = ".".join(str(part) for part in first["loc"])
-        raise NeurratorError(
-            f"--{where.replace('_', '-')} {first['input']!r} is not possible: {first['msg'][0].lower()}{first['msg'][1:]}."
-        ) from error
+        option = (options or {}).get(where, where).replace("_", "-")
+        raise NeurratorError(f"--{option} {first['input']!r} is not possible: {why[0].lower()}{why[1:]}.") from error

@@ -12,11 +12,15 @@ import numpy as np
 
 from . import __version__
 from .errors import NeurratorError
+from .writing import check_writable, write_text
 
 _SCREEN = "1600x1000x24"
 _FRAMES_NARRATED = 24
 # A scene at night whose objects the dictionary has features for.
 _FRAME = 562
+_FILES = ("viewer.png", "narrations.jsonl", "summary.json", "demo.log")
+# Hands over what the window did; left in a folder where a demonstration was stopped or failed.
+_MARK = ".demo.json"
 
 
 def has_display() -> bool:
@@ -24,6 +28,36 @@ def has_display() -> bool:
     if sys.platform.startswith("linux"):
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return True
+
+
+def demo_folder(out: str | Path) -> Path:
+    """Return the folder of a demonstration, made if it is not there.
+
+    Raises
+    ------
+    NeurratorError
+        It cannot be written to, or files of these names lie in it that no demonstration wrote.
+    """
+    folder = Path(out).expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise NeurratorError(f"{out} is a file: give a folder for --out.")
+    there = next((name for name in _FILES if (folder / name).exists()), None)
+    if there and not (folder / _MARK).exists() and not _is_own(folder / "summary.json"):
+        raise NeurratorError(
+            f"{folder / there} is there already and was not written by this program: give another folder with --out, or move it away."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder, out)
+    return folder
+
+
+def _is_own(summary: Path) -> bool:
+    try:
+        return {"package_version", "n_units_selected", "narrated_moments"} <= set(
+            json.loads(summary.read_text(encoding="utf-8"))
+        )
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def run_headless(decoder: str, stimulus: str, out: Path) -> dict[str, Any]:
@@ -45,11 +79,11 @@ def run_headless(decoder: str, stimulus: str, out: Path) -> dict[str, Any]:
         raise NeurratorError(
             "There is no display and no virtual one: install Xvfb (on Debian: apt-get install xvfb) and try again."
         )
-    result = out / ".demo.json"
-    result.unlink(missing_ok=True)
+    result = out / _MARK
+    write_text(result, "")
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
-    if run.returncode or not result.is_file():
-        (out / "demo.log").write_text(run.stdout + run.stderr, encoding="utf-8")
+    if run.returncode or not result.stat().st_size:
+        write_text(out / "demo.log", run.stdout + run.stderr)
         last = (run.stderr.strip().splitlines() or ["no output"])[-1]
         raise NeurratorError(
             f"The window of the demonstration failed ({last}); its whole output is in {out / 'demo.log'}."
@@ -96,7 +130,7 @@ def write_results(result: dict[str, Any], out: Path, seconds: float) -> None:
         lines = list(narrate_moments(backend, recording, stimulus, chosen, info, result["unit_ids"], config))
     finally:
         backend.close()
-    (out / "narrations.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines), encoding="utf-8")
+    write_text(out / "narrations.jsonl", "".join(line.model_dump_json() + "\n" for line in lines))
     result["regions"] = sorted(set(recording.units.loc[result["unit_ids"], "region"]))
     summary = {
         "simulated": recording.simulated,
@@ -111,4 +145,4 @@ def write_results(result: dict[str, Any], out: Path, seconds: float) -> None:
         "evidence": summary_of([line.evidence for line in lines]),
         "config": config.model_dump(),
     }
-    (out / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_text(out / "summary.json", json.dumps(summary, indent=1))

@@ -4,8 +4,6 @@ Both spellings hold the same fields; ``neurrator replay`` takes either. Sets of 
 """
 
 import json
-import os
-import tempfile
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,6 +13,7 @@ from pydantic_core import to_json
 
 from .errors import NeurratorError
 from .evaluation.evidence import Evidence
+from .writing import write_text
 
 SUFFIX, TOML_SUFFIX = ".neurrator.json", ".neurrator.toml"
 _Unit = StrictInt | StrictStr
@@ -253,24 +252,6 @@ def validated_contents(contents: Any, path: Path, model: type[_Model], what: str
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         message = first["msg"].removeprefix("Value error, ")
         raise NeurratorError(f"{path} is not {what}: {where}: {message[:1].lower()}{message[1:]}.") from error
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, at once or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        # mkstemp keeps others out; a file that a user saves is for whom the folder is for
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(made, 0o666 & ~umask)
-        os.replace(made, path)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise
 
 
 def _with_paths(session: SessionFile, folder: Path, change: Any) -> SessionFile:

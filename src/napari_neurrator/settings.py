@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import NeurratorError
 from .paths import config_folder
-from .session_file import read_model, write_text
+from .session_file import read_model
+from .writing import write_text
 
 FILE = "settings.json"
 MOST_RECENT = 10

@@ -66,6 +66,24 @@ def test_contributions_add_up_where_frames_were_held_out(small_sample):
         assert found.remainder == pytest.approx(float(target.value(said)[0]), abs=0.03 * abs(found.value))
 
 
+def test_a_unit_that_neither_regression_nor_network_is_asked_of(small_sample):
+    fitted = fit(
+        FitConfig(
+            recording=str(small_sample), stimulus="natural_movie_one", split="held-out-images",
+            options={"calibration_steps": 5, "network_steps": 2},
+        )
+    )  # fmt: skip
+    decoder, unit = fitted.stored.decoder, fitted.stored.info.unit_ids[3]
+    decoder.mixing.weights[0] = (0.6, 0.0)
+    windows = spike_windows(fitted.recording, fitted.moments.iloc[fitted.split.test[:1]], decoder.window, [unit])
+    grid, prior = decoder.predict(windows, [unit])[0], decoder.prior_grid
+    assert decoder.network is not None
+    assert decoder._subset([unit]).latents is None
+    target = patch_target(grid, prior, [40])
+    found = ask_back(decoder, windows[0], [unit], target)
+    assert found.contribution.sum() + found.remainder == pytest.approx(float(target.value(grid[None])[0]), rel=5e-3)
+
+
 def test_gradients_agree_with_shapley_values_and_leaving_out_is_decoding_again(scene):
     _, stored, units, windows, _, prior = scene
     some, window = units[:8], windows[1][:, :8]

@@ -67,7 +67,7 @@ def test_longest_unused_decoders_make_room(small_decoder, sent, tmp_path):
     name = decoder_hash(small_decoder)
     old = tmp_path / ("0" * 64)
     old.mkdir(parents=True)
-    (old / "decoder.json").write_bytes(b"x" * 1000)
+    (old / "decoder.json").write_bytes(b"x" * 5000)
     store = receive(tmp_path, name, sent, room=len(sent) + 500)
     assert store.folder_of(name)
     assert not old.exists()

@@ -1,5 +1,7 @@
 """The paper's network: its shapes, its training, and a training that is stopped and resumed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,8 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path):
         PaperDecoder.fit(data, options | {"lr": 0.1})
     with pytest.raises(NeurratorError, match="another folder"):
         PaperDecoder.fit(session(seed=1)[0], options)
+    with pytest.raises(NeurratorError, match="another folder"):
+        PaperDecoder.fit(replace(data, grids=data.grids[::-1].copy()), options)
     file = tmp_path / "training.safetensors"
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(NeurratorError, match="damaged"):

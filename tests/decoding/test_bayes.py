@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_neurrator.decoding.basis import GridBasis
 from napari_neurrator.decoding.bayes import EncodingModel, SubsetPosterior, _shared_part, block_features
 from napari_neurrator.decoding.calibration import calibrate, positions_of_features, random_subset
-from napari_neurrator.decoding.states import by_picture, merge_alike
+from napari_neurrator.decoding.states import by_picture, merge_alike, pictures_of
 
 
 def session(rng, n_units=24, n_states=12, repeats=20, tuned=True):
@@ -136,6 +136,23 @@ def test_frames_that_look_the_same_are_one_picture():
     pictures = torch.tensor(rng.normal(size=(3, 6)), dtype=torch.float32)
     shown = pictures[[0, 1, 0, 2, 1]] + 1e-4 * torch.tensor(rng.normal(size=(5, 6)), dtype=torch.float32)
     assert merge_alike(shown).tolist() == [0, 1, 0, 2, 1]
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (150, 200)])
+def test_frames_of_a_large_table_that_look_the_same_are_found(tmp_path, shape):
+    rng = np.random.default_rng(0)
+    of = rng.integers(20, size=70)
+    of = merge_alike(torch.eye(20)[of]).numpy()
+    grids = rng.normal(size=(20, *shape))[of]
+    # Where half of the frames differ in one patch only, they are others.
+    other = rng.random(70) < 0.5
+    grids[other, 3] = 5
+    table = np.lib.format.open_memmap(tmp_path / "grids.npy", mode="w+", dtype=np.float16, shape=grids.shape)
+    table[:] = grids + 1e-3 * rng.normal(size=grids.shape)
+    table.flush()
+    found = pictures_of(table)
+    expected = merge_alike(torch.eye(40)[2 * of + other]).numpy()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_frames_of_one_picture_may_be_answered_differently():

@@ -166,3 +166,19 @@ def test_errors_of_all_penalties_are_those_worked_out_for_each(seed, spacing, sm
         square, product = ((within.double() @ weights) * weights).sum((0, 1)), (weights * towards).sum((0, 1))
         length = float((weights.abs() * (within.double().abs() @ weights.abs())).sum((0, 1)).max())
         np.testing.assert_allclose(errors, square - 2 * product, atol=1e-6 * length, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-8, 1e-11, 1e-19, 0.0])
+def test_units_that_next_to_nothing_drives_give_the_mean(size):
+    # Their loadings are what rounding leaves of none: some latents little, others less by many orders of magnitude.
+    n, stretches = 39, 3
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        loadings = torch.from_numpy(size * rng.normal(size=(n, 1)) * 0.3 ** np.arange(n)[:, None]).float()
+        course = torch.from_numpy(rng.normal(size=(stretches, n, 60))).float()
+        latent = LatentModel(
+            loadings, torch.ones(1), torch.full((1, 2), 0.1), torch.zeros(RANK), course @ course.mT,
+            torch.from_numpy(rng.normal(size=(stretches, n, RANK))).float(), torch.full((stretches,), 60.0),
+        )  # fmt: skip
+        decoded = decode(latent, torch.zeros(1, dtype=torch.int64), torch.ones(1, 1))
+        assert float(decoded.abs().max()) < 1e-3

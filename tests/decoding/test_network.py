@@ -127,11 +127,17 @@ def test_units_that_tell_nothing_have_none(curved, n_units):
 
 
 @pytest.mark.parametrize(
-    ("held_out", "steps", "there"),
-    [("a stretch", 20, True), ("a stretch", 0, False), ("showings", 20, False), ("the end", 20, False)],
+    ("held_out", "steps", "film", "there"),
+    [
+        ("a stretch", 20, True, True),
+        ("a stretch", 0, True, False),
+        ("a stretch", 20, False, False),
+        ("showings", 20, True, False),
+        ("the end", 20, True, False),
+    ],
 )
-def test_it_is_there_for_frames_among_known_ones_only(curved, held_out, steps, there):
-    data = data_of(curved, held_out)
+def test_it_is_there_for_frames_among_known_ones_only(curved, held_out, steps, film, there):
+    data = replace(data_of(curved, held_out), film=film)
     decoder = SubsetBayes.fit(data, {"calibration_steps": 5, "network_steps": steps})
     assert (decoder.network is not None) == there
     tensors, settings = decoder.state()

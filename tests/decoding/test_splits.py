@@ -92,3 +92,39 @@ def test_too_little_to_split_is_one_sentence(name):
 def test_a_window_longer_than_the_showings_is_refused():
     with pytest.raises(NeurratorError, match="shorter window"):
         split_moments(images(), "held-out-repeats", WindowConfig(n_bins=20, bin_s=3.0))
+
+
+@pytest.mark.parametrize("name", BY_FRAME)
+def test_pictures_shown_one_by_one_are_held_out_whole(name):
+    table, window = images(), WindowConfig()
+    # Gratings: every picture belongs to several frames.
+    pictures = np.arange(60) % 12
+    split = split_moments(table, name, window, 3, pictures)
+    frame = table["frame"].to_numpy()
+    shown = {part: set(pictures[frame[getattr(split, part)]]) for part in ("train", "validation", "test")}
+    assert len(shown["test"]) == 2
+    assert not shown["test"] & (shown["train"] | shown["validation"])
+    assert not shown["train"] & shown["validation"]
+    assert not split.film
+    assert set(pictures[split.test_frames]) == shown["test"]
+    assert len(split.test_frames) == 10
+    with pytest.raises(NeurratorError, match=r"has 4 \(60 frames, of which many look the same\)"):
+        split_moments(table, name, window, 0, np.arange(60) % 4)
+
+
+@pytest.mark.parametrize("name", BY_FRAME)
+def test_frames_of_a_film_that_look_like_a_held_out_one_are_not_learnt_from(name):
+    table, window = film(), WindowConfig()
+    plain = split_moments(table, name, window, 1)
+    assert plain.film
+    frame = table["frame"].to_numpy()
+    learnt = np.unique(frame[np.concatenate([plain.train, plain.validation])])
+    # One frame that is learnt from looks like one that is tested.
+    pictures = np.arange(300)
+    twin = int(learnt[len(learnt) // 2])
+    pictures[twin] = pictures[plain.test_frames[0]]
+    split = split_moments(table, name, window, 1, pictures)
+    np.testing.assert_array_equal(split.test, plain.test)
+    for part in ("train", "validation"):
+        before = getattr(plain, part)
+        np.testing.assert_array_equal(getattr(split, part), before[frame[before] != twin])

@@ -2,6 +2,8 @@
 
 import json
 import re
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +94,27 @@ def test_a_second_run_decodes_nothing_again(folder, small_sample, small_decoder,
     assert {**again, "seconds": 0} == {**document, "seconds": 0}
 
 
+def test_what_is_kept_of_a_subset_is_made_again_where_it_is_damaged_or_of_other_settings(
+    folder, small_sample, small_decoder
+):
+    from napari_neurrator.evaluation import draws
+    from napari_neurrator.evaluation.material import gather
+
+    material = gather(_config(small_sample, small_decoder), lambda *_: None)
+    units = material.unit_ids[:3]
+    key = material.key(units)
+    stored = material.stored
+    other = copy(stored)
+    other.info = stored.info.model_copy(update={"settings": {**stored.info.settings, "more": 1}})
+    assert replace(material, stored=other).key(units) != key
+    folder = folder / "damaged"
+    first = draws.draw(material, units, lambda grids: ["words"] * len(grids), folder)
+    file = folder / f"{key}.npz"
+    file.write_bytes(file.read_bytes()[:300])
+    again = draws.draw(material, units, lambda grids: ["words"] * len(grids), folder)
+    np.testing.assert_array_equal(again.patch, first.patch)
+
+
 def test_work_that_was_stopped_goes_on(small_sample, small_decoder, tmp_path):
     def stop(stage, done, total):
         if stage == "decoding subsets of units" and done == 2:
@@ -131,6 +154,22 @@ def test_sizes_from_a_shell():
     assert EvaluateConfig(recording="r", decoder="d", sizes="3,1, 10").sizes == [1, 3, 10]
     assert default_sizes(110) == [1, 3, 10, 30, 100, 110]
     assert default_sizes(1) == [1]
+
+
+def test_the_title_names_the_most_units_that_were_tested(small_sample, small_decoder, tmp_path):
+    report = evaluate(_config(small_sample, small_decoder, sizes=[7, 2]), tmp_path / "r")
+    assert report.title.startswith("What 7 units of ")
+    assert report.headlines[0].startswith("From 7 units")
+
+
+def test_few_draws_leave_it_untold_and_the_page_says_so(small_sample, small_decoder, tmp_path):
+    report = evaluate(_config(small_sample, small_decoder, sizes=[1, 40, 80], n_permutations=19), tmp_path / "r")
+    assert report.least_p == pytest.approx(0.15)
+    (warning,) = [one for one in report.warnings if "No p-value can fall below" in one]
+    assert "0.150 corrected for 3 population sizes" in warning
+    assert "cannot be told (no p-value below 0.150 is possible" in report.headlines[1]
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert "Here it cannot be told (no p-value below 0.150 is possible" in page
 
 
 def test_numbers_that_are_none_become_null():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_neurrator.decoding.store import StoredDecoder
 from napari_neurrator.errors import NeurratorError
 from napari_neurrator.evaluation.studies.config import (
     AxesStudy,
@@ -15,6 +16,7 @@ from napari_neurrator.evaluation.studies.config import (
     StabilityStudy,
     UnseenStudy,
     read_study,
+    study_of,
 )
 from napari_neurrator.evaluation.studies.examples import EXAMPLES, example
 from napari_neurrator.evaluation.studies.run import run_study
@@ -121,9 +123,12 @@ def test_unseen_pictures_are_compared_with_recall(small_sample, small_decoder, t
     known = found["known_pictures"]
     # Every fifth stretch of the film's 225 frames is tested, and none of these frames is known.
     assert known["n_known"] < 225
+    info = StoredDecoder.load(next((tmp_path / "r" / "decoders").iterdir())).info
+    # Nor are those known that lie so near to them that they were not learnt from.
+    assert known["n_known"] < 225 - len(info.test_frames)
     assert known["cosine"]["nearest known picture"] > known["cosine"]["average known picture"]
     assert known["beyond_recall"] == pytest.approx(
-        known["cosine"]["decoded"] - known["cosine"]["nearest known picture"]
+        known["cosine"]["decoded"] - known["cosine"]["nearest known picture"], abs=1e-6
     )
     assert len(report.sections[-1].shots) == 3
     page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
@@ -199,6 +204,29 @@ def test_a_study_that_says_nonsense_is_refused(tmp_path, text, words):
     assert "\n" not in str(caught.value)
     with pytest.raises(NeurratorError, match="no study"):
         read_study(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("kind", [GroupsStudy, UnseenStudy, MoviesStudy])
+def test_sizes_of_a_study_ascend_as_those_of_an_evaluation_do(kind):
+    fields = {"kind": kind.model_fields["kind"].default, "sessions": [{"recording": "a", "decoder": "b"}]}
+    if kind is MoviesStudy:
+        fields["stimulus"] = "other"
+    study = study_of({**fields, "sizes": [400, 10, 10]})
+    assert study.sizes == [10, 400]
+    if kind is not GroupsStudy:
+        assert study.evaluation(study.sessions[0], "d").sizes == [10, 400]
+    for sizes in ([100, 10, 0, -5], [], [2.5], [[1]]):
+        with pytest.raises(NeurratorError, match="sizes: write whole numbers of units from 1 on") as caught:
+            study_of({**fields, "sizes": sizes})
+        assert "\n" not in str(caught.value)
+    with pytest.raises(NeurratorError, match="draws"):
+        study_of({**fields, "draws": 5000})
+
+
+def test_what_a_study_of_whole_decoders_gathers_is_checked():
+    study = UnseenStudy(sessions=[{"recording": "a", "decoder": "b"}]).model_copy(update={"draws": 0})
+    with pytest.raises(ValueError, match="draws"):
+        study.evaluation(study.sessions[0], "d")
 
 
 def test_groups_that_are_not_there_are_named(small_sample, small_decoder, tmp_path):

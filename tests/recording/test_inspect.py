@@ -87,9 +87,9 @@ def test_options_change_the_rules(small_sample):
 
 
 def test_a_rule_that_makes_no_sense_is_one_sentence(small_sample):
-    with pytest.raises(NeurratorError, match=r"optotagging.*evoked window"):
+    with pytest.raises(NeurratorError, match=r"--optotag options.*evoked window"):
         run(small_sample, "--optotag-evoked", "9", "1")
-    with pytest.raises(NeurratorError, match=r"optotagging\.ratio"):
+    with pytest.raises(NeurratorError, match=r"^--optotag-ratio cannot"):
         run(small_sample, "--optotag-ratio", "-1")
 
 

@@ -222,16 +222,17 @@ class _Votes:
         known, regressed, share = subset.weights
         slopes, latents = torch.zeros(n_units), torch.zeros(n_units, 0)
         known_latents, pull = torch.zeros(0), torch.zeros_like(along)
+        network = decoder.network if subset.latents is not None and share > 0 else None
         if subset.latents is not None:
             latents = (subset.latents.gain * x).view(-1, decoder.blocks, n_units).sum(1).T
             if subset.regression is not None:
                 slopes = regressed * (latents @ (subset.regression.weights @ along))
-            if decoder.network is not None:
+            if network is not None:
                 known_latents, pull = subset.latents.known, share * along
         offset = float(((basis.mean.view(*basis.shape) - target.prior) * target.weights).sum())
         return cls(
             temperature * votes, decoder.posterior.log_prior, known * (states - mean), slopes, offset + mean, latents, known_latents, pull,
-            decoder.network,
+            network,
         )  # fmt: skip
 
     def __call__(self, counts: torch.Tensor) -> torch.Tensor:

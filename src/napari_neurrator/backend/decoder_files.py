@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..decoding.info import DecoderInfo, decoder_info
+from ..decoding.info import REFERENCES, TENSORS, DecoderInfo, check_tensor_files, decoder_info
 from ..errors import NeurratorError
 
-_PARTS = {"decoder": "decoder.safetensors", "references": "references.safetensors"}
+_PARTS = {"decoder": TENSORS, "references": REFERENCES}
 _DESCRIPTION = "decoder.json"
 _NAME = re.compile(r"(decoder|references)/[A-Za-z0-9_.\-]{1,200}")
 _DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64", "BOOL"}
@@ -37,6 +37,7 @@ def decoder_hash(folder: str | Path) -> str:
 
 @lru_cache(maxsize=64)
 def _hash(folder: Path, _: tuple) -> str:
+    check_tensor_files(folder, decoder_info(folder))
     digest = hashlib.sha256()
     for chunk in packed(folder):
         digest.update(chunk)

@@ -32,7 +32,7 @@ class Refused(Exception):
 class Limits(BaseModel):
     """The largest of everything."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     body_bytes: int = Field(default=512 << 20, gt=0, description="of a request for work")
     decoder_bytes: int = Field(default=4 << 30, gt=0, description="of one decoder")

@@ -19,7 +19,7 @@ from .metrics import Metrics
 class ServeConfig(BaseModel):
     """What a server is started with; see ``neurrator serve --help``. Sizes are MiB, times seconds."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     host: str = "127.0.0.1"
     port: int = 8765

@@ -8,6 +8,8 @@ import typer
 from ..errors import NeurratorError, Stopped
 from . import concepts, demo, evaluate, export, fit, inspect, models, narrate, pool, replay, serve, study
 
+_STOPPED = 130
+
 app = typer.Typer(
     name="neurrator",
     help="Narrate what neurons say about the movie: open a sorted session, fit a decoder, read sentences.",
@@ -37,9 +39,14 @@ def main() -> None:
     except NeurratorError as error:
         _say(str(error))
         sys.exit(2)
-    except (Stopped, KeyboardInterrupt):
-        _say("Stopped.")
-        sys.exit(130)
+    except (Stopped, KeyboardInterrupt) as stop:
+        _say(str(stop) or "Stopped.")
+        sys.exit(_STOPPED)
+    except SystemExit as end:
+        # What Typer makes of Ctrl-C, without a word.
+        if end.code == _STOPPED:
+            _say("Stopped.")
+        raise
     except BrokenPipeError:
         # The reader of our output went away (for example `| head`): that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .stopping import stoppable
+
 if TYPE_CHECKING:
     from ..concepts.dictionary import Dictionary
     from ..profiles import Profile
@@ -59,6 +61,7 @@ def convert(
 
 
 @app.command("train")
+@stoppable("what was learned is kept beside {out}, and the same command goes on from there")
 def train(
     source: _SOURCE,
     out: Annotated[str, typer.Option(help="Folder to write the dictionary to.")],
@@ -119,6 +122,8 @@ def name(
 
     if patches < LEAST_PATCHES:
         raise NeurratorError(f"--patches {patches} is not possible: give {LEAST_PATCHES} or more.")
+    if not 0 <= least_score <= 1:
+        raise NeurratorError(f"--least-score {least_score} is not possible: give a number from 0 to 1.")
     opened, checked = _opened(dictionary, profile)
     assert checked is not None
     phrases = read_vocabulary(vocabulary)

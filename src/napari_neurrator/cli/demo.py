@@ -26,23 +26,23 @@ def demo(
     from ..backend.fitting import fit_decoder
     from ..config import FitConfig
     from ..decoding import default_decoder_folder
-    from ..demo import has_display, run_headless, write_results
+    from ..demo import demo_folder, has_display, run_headless, write_results
     from ..recording.sample import STIMULUS, make_sample
     from .progress import progress_bars
 
     began = time.perf_counter()
-    folder = Path(out or "neurrator-demo").expanduser().resolve()
+    stays = has_display() and not no_window and out is None
+    folder = None if stays else demo_folder(out or "neurrator-demo")
     with progress_bars() as report:
         sample = make_sample(on_progress=report)
         decoder = default_decoder_folder(sample.stem, STIMULUS, _PROFILE)
         if not _is_current(decoder):
             fit_decoder(FitConfig(recording="sample", stimulus=STIMULUS, profile=_PROFILE), decoder, report)
-    if has_display() and not no_window and out is None:
+    if folder is None:
         from ..gui.launch import launch
 
         launch("sample", stimulus=STIMULUS, decoder=str(decoder), block=True)
         return
-    folder.mkdir(parents=True, exist_ok=True)
     print("Driving a real window: opening the session, drawing a lasso, narrating…", flush=True)
     result = run_headless(str(decoder), STIMULUS, folder)
     write_results(result, folder, seconds=time.perf_counter() - began)

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from .backend_options import BACKEND_HELP, CA_HELP, LANGUAGE_HELP, TOKEN_HELP, speaker
+from .stopping import stoppable
 
 
+@stoppable("what was worked out is kept in {out}, and the same command goes on from there")
 def evaluate(
     recording: Annotated[str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")],
     decoder: Annotated[str, typer.Option(help="Folder of a decoder that 'neurrator fit' wrote.")],
@@ -45,14 +47,16 @@ def evaluate(
     """Hold a decoder's sentences against chance, on moments it has not seen."""
     from ..config import validated
     from ..evaluation.config import EvaluateConfig
+    from ..evaluation.report import report_folder
     from ..evaluation.run import evaluate as run
     from .progress import progress_bars, show_sample_being_made
 
     config = validated(
-        EvaluateConfig, recording=recording, presentations=presentations, decoder=decoder, stimulus=stimulus, frames=frames, units=units, sizes=sizes, draws=draws,
+        EvaluateConfig, {"n_permutations": "permutations"}, recording=recording, presentations=presentations, decoder=decoder, stimulus=stimulus, frames=frames, units=units, sizes=sizes, draws=draws,
         moments=moments, narrated=narrated, captions=captions, labels=labels, sentence_model=sentence_model or None, prompt=prompt,
         n_permutations=permutations, seed=seed,
     )  # fmt: skip
+    report_folder(out)
     show_sample_being_made(recording)
     with speaker(backend, token, ca, language) as make_language, progress_bars() as report:
         found = run(config, out, report, make_language)

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
+from .stopping import stoppable
 
+
+@stoppable("nothing was written to {out}")
 def fit(
     recording: Annotated[str, typer.Argument(help="An NWB file, a Kilosort or phy folder, or the word 'sample'.")],
     stimulus: Annotated[str, typer.Option(help="A stimulus of the recording by name, or the file with its frames.")],
@@ -43,15 +46,17 @@ def fit(
 ) -> None:
     """Fit a decoder from spikes to what CLIP sees, for any subset of the units."""
     from ..backend.fitting import fit_decoder
-    from ..config import FitConfig, WindowConfig, validated
+    from ..config import FitConfig, validated
+    from ..decoding.store import check_decoder_place
     from ..evaluation import EvidenceTable
     from .progress import progress_bars, show_sample_being_made
 
     config = validated(
-        FitConfig, recording=recording, presentations=presentations, stimulus=stimulus, frames=frames, profile=profile, decoder=decoder,
+        FitConfig, {"window.lag_s": "lag", "options": "option"}, recording=recording, presentations=presentations, stimulus=stimulus, frames=frames, profile=profile, decoder=decoder,
         options=_options(option or []), split=split, units=units,
-        window=WindowConfig(lag_s=lag), seed=seed,
+        window={"lag_s": lag}, seed=seed,
     )  # fmt: skip
+    check_decoder_place(out)
     show_sample_being_made(recording)
     with progress_bars() as report:
         info = fit_decoder(config, out, report)

@@ -1,6 +1,7 @@
 """``neurrator inspect``."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -127,6 +128,7 @@ def _rules(optotagging: dict[str, Any], quality: dict[str, Any], narrow_below_ms
     from pydantic import ValidationError
 
     from ..errors import NeurratorError
+    from ..recording.cell_types import OptotaggingRule
     from ..recording.describe_units import UnitRules
 
     asked = {
@@ -141,6 +143,9 @@ def _rules(optotagging: dict[str, Any], quality: dict[str, Any], narrow_below_ms
         return UnitRules.model_validate(asked)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        reason = first["msg"].removeprefix("Value error, ")
-        raise NeurratorError(f"The rule {where} cannot be used: {reason}.") from error
+        where, reason = str(first["loc"][-1]), first["msg"].removeprefix("Value error, ")
+        # The windows are checked together, and their options say ms where fields say seconds.
+        name = re.sub(r"(_start|_stop)?(_s|_ms|_hz)$", "", where).replace("_", "-")
+        option = f"--optotag-{name}" if where in OptotaggingRule.model_fields else f"--{name}"
+        what = "What the --optotag options say" if where == "optotagging" else option
+        raise NeurratorError(f"{what} cannot be used: {reason[0].lower()}{reason[1:]}.") from error

@@ -57,7 +57,7 @@ def narrate(
     from ..backend.narrations import choose_moments, narrate_moments, summary_of
     from ..config import NarrateConfig, RunningConfig, SpeakingConfig, validated
     from ..decoding import decoder_info
-    from ..errors import NeurratorError
+    from ..errors import NeurratorError, Stopped
     from ..recording import moments as moments_of
     from ..recording import open_recording, open_stimulus
     from .progress import progress_bars, show_sample_being_made
@@ -66,7 +66,7 @@ def narrate(
     running = validated(RunningConfig, device=device, dtype=dtype, quantise=quantise, batch=batch)
     several = prompt if prompt and len(prompt) > 1 else None
     config = validated(
-        NarrateConfig, recording=recording, presentations=presentations, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat,
+        NarrateConfig, {"prompts": "prompt"}, recording=recording, presentations=presentations, decoder=decoder, units=units, frames=frames, held_out=held_out, repeat=repeat,
         prompt=prompt[0] if prompt and not several else None, prompts=several,
         concepts=concepts, max_new_tokens=max_new_tokens,
         speaking=None if speaking == SpeakingConfig() else speaking, running=None if running == RunningConfig() else running,
@@ -102,11 +102,13 @@ def narrate(
                     ):
                         file.add(narration)
                         report("narrating", len(file.done), len(moments))
-            except NeurratorError as error:
+            except (NeurratorError, Stopped, KeyboardInterrupt) as error:
                 if not file.done:
                     raise
                 kept = f"{len(file.done)} of {len(moments)} narrations are kept in {file.part}: go on with --resume."
-                raise NeurratorError(f"{error} {kept}") from error
+                if isinstance(error, NeurratorError):
+                    raise NeurratorError(f"{error} {kept}") from error
+                raise Stopped(f"Stopped: {kept}") from error
     finally:
         asked.close()
     right = sum(narration.text == narration.reference for narration in file.done)

@@ -6,8 +6,10 @@ import typer
 
 from ..errors import NeurratorError
 from .backend_options import BACKEND_HELP, CA_HELP, LANGUAGE_HELP, TOKEN_HELP, speaker
+from .stopping import stoppable
 
 
+@stoppable("what was worked out is kept in {out}, and the same command goes on from there")
 def study(
     config: Annotated[str | None, typer.Argument(help="A TOML file that says which study, on which sessions.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder to write report.html and report.json to.")] = None,
@@ -27,11 +29,13 @@ def study(
         raise NeurratorError(
             "Give a study's TOML file and a folder with --out, or print a file to start from with --example list."
         )
+    from ..evaluation.report import report_folder
     from ..evaluation.studies.config import read_study
     from ..evaluation.studies.run import run_study
     from .progress import progress_bars, show_sample_being_made
 
     wanted = read_study(config)
+    report_folder(out)
     for session in wanted.sessions:
         show_sample_being_made(session.recording)
     with speaker(backend, token, ca, language) as make_language, progress_bars() as report:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class TrainConceptsConfig(BaseModel):
     """Everything that decides what ``neurrator concepts train`` writes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     source: str = Field(description="a recording, or a movie, array or folder of pictures")
     stimulus: str | None = Field(default=None, description="stimulus of the recording; none where the source is frames")

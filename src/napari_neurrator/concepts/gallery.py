@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ..paths import cache_folder
+from ..writing import written
 from .dictionary import Dictionary
 
 OnProgress = Callable[[str, int, int], None]
@@ -192,12 +191,8 @@ def index_of(
         pass
     found = find_top_patches(dictionary, grids_rows, n, apart, on_progress)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        save_file({name: np.ascontiguousarray(getattr(found, name)) for name in _KEPT}, partial)
-        os.replace(partial, file)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with written(file) as part:
+        save_file({name: np.ascontiguousarray(getattr(found, name)) for name in _KEPT}, part)
     return found
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import NeurratorError
-from .places import may_write, place_to_read, place_to_write, write_text
+from ..writing import write_text
+from .places import may_write, place_to_read, place_to_write
 
 if TYPE_CHECKING:
     from .dictionary import Dictionary

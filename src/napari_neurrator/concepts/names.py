@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NeurratorError
-from .places import write_text
+from ..writing import write_text
 
 
 @dataclass(frozen=True)

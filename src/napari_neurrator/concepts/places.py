@@ -33,14 +33,3 @@ def may_write(file: Path) -> bool:
 def place_to_read(source: Path, content_hash: str, kind: str) -> Path | None:
     """Return the file to read, the user's own first; None where there is none."""
     return next((file for file in (of_user(content_hash, kind), beside(source, kind)) if file.is_file()), None)
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)

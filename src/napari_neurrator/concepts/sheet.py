@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from ..errors import NeurratorError
 from ..vision.geometry import PatchGeometry
+from ..writing import written
 from .dictionary import Dictionary
 
 _HEIGHT = 120
@@ -63,14 +63,11 @@ def contact_sheet(
     note = "The frame marks the patch. A name is what CLIP finds most alike in these pictures; it is a guess, and the pictures are the evidence."
     page = f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{note}</p>{''.join(rows)}\n"
     target = Path(out).expanduser()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, target)
+        with written(target) as part:
+            part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise NeurratorError(f"The contact sheet cannot be written to {target}: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _thumbnail(frame: np.ndarray, geometry: PatchGeometry, patch: int) -> str:

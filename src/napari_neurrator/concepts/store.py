@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from ..errors import NeurratorError
+from ..writing import folder_beside, write_text, written
 from .formats import Description, Space
 from .normaliser import Normaliser
 from .sae import SparseAutoencoder
@@ -57,21 +57,17 @@ def save_dictionary(
     target = Path(out).expanduser()
     if target.is_dir() and any(target.iterdir()):
         raise NeurratorError(f"The folder {target} is not empty: give another one with --out, or empty it first.")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        partial.mkdir(parents=True)
-        save_file(
-            {key: value.to(_DTYPES[dtype]).contiguous() for key, value in weights.items()},
-            partial / "sae_weights.safetensors",
-        )
-        (partial / "cfg.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if target.is_dir():
-            target.rmdir()
-        os.replace(partial, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with folder_beside(target) as made:
+            with written(made / "sae_weights.safetensors") as part:
+                save_file({key: value.to(_DTYPES[dtype]).contiguous() for key, value in weights.items()}, part)
+            write_text(made / "cfg.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+            if target.is_dir():
+                target.rmdir()
+            os.replace(made, target)
     except OSError as error:
         raise NeurratorError(f"The dictionary cannot be written to {target}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return notes
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from ..checkpoints import open_checkpoint, restore_optimizer, write_checkpoint
 from ..errors import NeurratorError
 from ..profiles import load_profile
+from ..writing import check_writable
 from .config import TrainConceptsConfig
 from .formats import Description, Space
 from .gallery import grids_key
@@ -89,6 +90,7 @@ def train_dictionary(
         raise NeurratorError(f"{target} is there already: give another folder with --out, or remove it first.")
     if not target.resolve().parent.is_dir():
         raise NeurratorError(f"The folder {target.resolve().parent} of --out does not exist: make it first.")
+    check_writable(target.resolve().parent, out)
     profile = load_profile(config.profile)
     stimulus, _ = open_source(config.source, config.stimulus, config.frames)
     if stimulus.n_frames < 2:

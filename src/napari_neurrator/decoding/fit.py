@@ -16,7 +16,7 @@ from ..vision.grid_table import Grids
 from .info import DecoderInfo
 from .interface import SubsetDecoder, TrainingData
 from .kinds import decoder_class
-from .splits import Split, split_moments
+from .splits import Split, split_moments, split_of
 from .states import merge_alike
 from .store import StoredDecoder
 from .windows import spike_windows
@@ -90,17 +90,19 @@ def fit(config: FitConfig, on_progress: OnProgress | None = None, recording: "Re
     unit_ids = recording.select_units(config.units)
     stimulus, name = open_stimulus(recording, config.stimulus, frames=config.frames)
     moments = moments_of(recording, name, stimulus)
-    split = split_moments(moments, config.split, config.window, config.seed)
+    frames, place = np.unique(moments["frame"].to_numpy(), return_inverse=True)
+    # Before the grids are made, which takes long: most of what cannot be divided shows in the times alone.
+    split_moments(moments, config.split, config.window, config.seed)
     report("opening the recording", 1, 1)
 
-    frames, place = np.unique(moments["frame"].to_numpy(), return_inverse=True)
     grids = patch_grids(stimulus, frames, profile, report)
+    split = split_of(moments, config.split, config.window, config.seed, lambda: grids)
     report("counting spikes", 0, 1)
     window = pooled_window(config.window, kind)
     windows = spike_windows(recording, moments, window, unit_ids)
     report("counting spikes", 1, 1)
     data = TrainingData(
-        windows, place, grids, split.train, split.validation, split.groups, unit_ids, window, config.seed,
+        windows, place, grids, split.train, split.validation, split.groups, unit_ids, window, config.seed, split.film,
         beyond=config.split in ("front-only", "another-movie"), new_film=config.split == "another-movie",
     )  # fmt: skip
     decoder = kind.fit(data, config.options, report)

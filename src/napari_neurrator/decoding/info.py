@@ -1,5 +1,6 @@
 """What a fitted decoder says of itself, readable without torch."""
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from ..paths import cache_folder
 from .splits import is_held_out
 
 FORMAT = 2
+# The files of tensors: the decoder itself, and what sentences are held against where something was held out.
+TENSORS, REFERENCES = "decoder.safetensors", "references.safetensors"
 
 
 class DecoderInfo(BaseModel):
@@ -33,6 +36,8 @@ class DecoderInfo(BaseModel):
     test_frames: list[int] = []
     settings: dict[str, Any] = {}
     metrics: dict[str, float]
+    sha256: dict[str, str] = {}
+    """Of the files of tensors beside it, by name; empty in decoders of older versions."""
     evidence: dict[str, Any] | None = None
     """`evaluation.evidence.EvidenceTable` as plain values; None where nothing was held out, and in decoders of older versions."""
 
@@ -94,6 +99,29 @@ def decoder_info(folder: str | Path) -> DecoderInfo:
         raise NeurratorError(
             f"The decoder in {folder} is damaged: its decoder.json cannot be read; fit it again."
         ) from error
+
+
+def check_tensor_files(folder: str | Path, info: DecoderInfo) -> None:
+    """Check that the files of tensors beside ``decoder.json`` are there, and are those that were written with it.
+
+    Decoders of older versions say no hashes: what they have is taken.
+
+    Raises
+    ------
+    NeurratorError
+        One is missing, or holds something else.
+    """
+    folder = Path(folder).expanduser()
+    for name in (TENSORS, REFERENCES) if info.evidence is not None else (TENSORS,):
+        try:
+            with (folder / name).open("rb") as file:
+                damaged = name in info.sha256 and hashlib.file_digest(file, "sha256").hexdigest() != info.sha256[name]
+        except OSError as error:
+            raise NeurratorError(f"The decoder in {folder} is damaged: {name} cannot be read; fit it again.") from error
+        if damaged:
+            raise NeurratorError(
+                f"The decoder in {folder} is damaged: {name} is not what was written with decoder.json; fit it again."
+            )
 
 
 def default_decoder_folder(recording_name: str, stimulus: str, profile: str) -> Path:

@@ -39,6 +39,8 @@ class TrainingData:
         Of the bins.
     seed : int
         Of everything random.
+    film : bool
+        Whether frames follow each other without a pause, so that a new one lies among known ones that resemble it.
     beyond, new_film : bool
         Whether it is to decode what lies before or after these frames, not among them, and whether that is another film.
     """
@@ -52,6 +54,7 @@ class TrainingData:
     unit_ids: list[int | str]
     window: WindowConfig
     seed: int = 0
+    film: bool = True
     beyond: bool = False
     new_film: bool = False
 

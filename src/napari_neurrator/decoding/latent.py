@@ -141,12 +141,14 @@ class LatentModel:
         penalties = _PENALTIES * ((every.trace() / total + scatter.trace()) / n).clamp(min=1e-9)
         # Where there is one stretch only, nothing can be left out. Last comes the whole.
         grams = torch.cat([(every - moments) / self._kept, (every / total)[None]]) + scatter
+        # Units that next to nothing drives leave numbers so small that their eigenvectors are not found; a power of two changes nothing else.
+        scale = torch.exp2(grams.abs().amax().clamp(min=1e-30).log2().ceil())
         sides, towards = self._sides
         moments = moments + self.weights[:, None, None] * scatter
 
         def without(first: int, last: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-            values, vectors = torch.linalg.eigh(grams[first:last])
-            values.clamp_(min=0)
+            values, vectors = torch.linalg.eigh(grams[first:last] / scale)
+            values = values.clamp_(min=0).mul_(scale)
             left = slice(first, min(last, len(moments)))
             turned = vectors[: left.stop - first].mT
             turned_sides = torch.bmm(turned @ seen_at, sides[left], out=empty(len(turned), *sides.shape[1:]))

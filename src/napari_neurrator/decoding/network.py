@@ -102,7 +102,8 @@ def train_network(
     rng = np.random.default_rng([seed, 4])
     blocks, n_units = counts.shape[1:]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which sets GPUs' generators as well.
+        torch.default_generator.manual_seed(seed)
         network = LatentNetwork(len(latent.loadings), deviations.shape[1])
         network.scale.fill_(float(deviations.square().mean().sqrt().clamp(min=1e-12)))
         optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)

@@ -4,6 +4,7 @@ Every split has a name, which is written onto every result. No window of one par
 showing that it lies in: what a decoder learns from never holds a spike that it is tested on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from ..config import SplitName, WindowConfig
 from ..errors import NeurratorError
+from ..vision.grid_table import Grids
+from .states import pictures_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +41,8 @@ class Split:
         cross-validation, and what is resampled for intervals.
     test_frames : numpy.ndarray
         The frames that are held out; empty where showings are.
+    film : bool
+        Whether windows of neighbouring frames overlap, so that frames are held out by the stretch and not one by one.
     """
 
     name: SplitName
@@ -46,6 +51,7 @@ class Split:
     test: np.ndarray
     groups: np.ndarray
     test_frames: np.ndarray
+    film: bool
 
 
 def is_held_out(name: SplitName, repeat: int, frame: int, test_frames: frozenset[int]) -> bool:
@@ -53,8 +59,13 @@ def is_held_out(name: SplitName, repeat: int, frame: int, test_frames: frozenset
     return repeat % _CYCLE == _TEST if name == "held-out-repeats" else frame in test_frames
 
 
-def split_moments(moments: "pd.DataFrame", name: SplitName, window: WindowConfig, seed: int = 0) -> Split:
+def split_moments(
+    moments: "pd.DataFrame", name: SplitName, window: WindowConfig, seed: int = 0, pictures: np.ndarray | None = None
+) -> Split:
     """Divide moments by a named split.
+
+    Where frames are held out, so is all that looks the same: of images that are shown one by one whole pictures are held out, and of a film frames
+    that look like one in a held-out stretch are not learnt from.
 
     Parameters
     ----------
@@ -66,6 +77,8 @@ def split_moments(moments: "pd.DataFrame", name: SplitName, window: WindowConfig
         Which spikes belong to a moment.
     seed : int
         Of the images that ``held-out-images`` draws.
+    pictures : numpy.ndarray, optional
+        Which picture each distinct frame shows, frames ascending: int64 (frame,), numbered in order of first appearance. By default all are different.
 
     Raises
     ------
@@ -83,9 +96,10 @@ def split_moments(moments: "pd.DataFrame", name: SplitName, window: WindowConfig
     span = max(window.lag_s + window.duration_s, 0.0) - min(window.lag_s, 0.0)
     step = float(np.median(np.diff(np.sort(time)))) if len(time) > 1 else np.inf
     # Windows of a film's neighbouring frames overlap: there, frames are held out by the stretch.
-    gap = GAP_S if step < span else 0.0
-    stretch = int(np.ceil(4 * (span + gap) / step)) if step < span else 1
-    test_frames = np.empty(0, dtype=np.int64)
+    film = step < span
+    gap = GAP_S if film else 0.0
+    stretch = int(np.ceil(4 * (span + gap) / step)) if film else 1
+    test_frames, too_like = np.empty(0, dtype=np.int64), np.zeros(len(moments), dtype=bool)
     if name == "held-out-repeats":
         if repeat.max(initial=-1) < _TEST:
             raise NeurratorError(
@@ -96,21 +110,28 @@ def split_moments(moments: "pd.DataFrame", name: SplitName, window: WindowConfig
         test, tune = repeat % _CYCLE == _TEST, repeat % _CYCLE == _TUNE
     else:
         distinct, place = np.unique(frame, return_inverse=True)
-        if len(distinct) < 2 * _PARTS:
+        picture = np.arange(len(distinct)) if pictures is None else pictures
+        n_units = len(distinct) if film else int(picture.max()) + 1
+        if n_units < 2 * _PARTS:
+            alike = f" ({len(distinct)} frames, of which many look the same)" if n_units < len(distinct) else ""
             raise NeurratorError(
-                f"The split '{name}' needs at least {2 * _PARTS} different frames, and this stimulus has {len(distinct)}: choose another split."
+                f"The split '{name}' needs at least {2 * _PARTS} different frames, and this stimulus has {n_units}{alike}: choose another split."
             )
-        held, part = _by_frame(name, len(distinct), stretch, seed)
+        held, part = _by_frame(name, n_units, stretch, seed)
+        if not film:
+            held, part = held[picture], part[picture]
+        too_like = (~held & np.isin(picture, picture[held]))[place]
         groups = part[place].astype(np.int64)
         test, tune = held[place], np.isin(groups, _TUNED) & ~held[place]
         test_frames = distinct[held]
     test &= whole
     # What touches a test window is not learnt from; of what is learnt from, nothing touches a tuning window.
-    tune &= whole & ~_near(time, time[test], span + gap, own=test)
+    tune &= whole & ~too_like & ~_near(time, time[test], span + gap, own=test)
     train = (
         whole
         & ~test
         & ~tune
+        & ~too_like
         & ~_near(time, time[test], span + gap, own=test)
         & ~_near(time, time[tune], span + gap, own=tune)
     )
@@ -118,10 +139,26 @@ def split_moments(moments: "pd.DataFrame", name: SplitName, window: WindowConfig
         train &= ~np.isin(frame, test_frames)
     if not train.any() or not tune.any():
         raise NeurratorError(
-            f"The split '{name}' leaves nothing to learn from: the windows of held-out frames touch all others."
+            f"The split '{name}' leaves nothing to learn from: the windows of held-out frames touch all others, or all others look like them."
         )
     rows = np.arange(len(moments))
-    return Split(name, rows[train], rows[tune], rows[test], groups, test_frames)
+    return Split(name, rows[train], rows[tune], rows[test], groups, test_frames, film)
+
+
+def split_of(
+    moments: "pd.DataFrame", name: SplitName, window: WindowConfig, seed: int, grids: Callable[[], Grids]
+) -> Split:
+    """Divide moments as `split_moments` does, where the frames' grids say which of them look the same.
+
+    Parameters
+    ----------
+    moments, name, window, seed
+        As of `split_moments`.
+    grids : callable
+        Returns the grids of the distinct frames, ascending; called only where it matters.
+    """
+    by_showing = name in ("held-out-repeats", "another-movie")
+    return split_moments(moments, name, window, seed, None if by_showing else pictures_of(grids()))
 
 
 def leaves_its_showing(moments: "pd.DataFrame", window: WindowConfig) -> np.ndarray:

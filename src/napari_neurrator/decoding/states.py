@@ -1,6 +1,45 @@
 """The distinct pictures of a session: frames that look the same to the vision model."""
 
+import numpy as np
 import torch
+
+from ..vision.grid_table import Grids
+from .rows import Rows
+
+# Patches and channels are each mixed into so many at random, which keeps distances; and rows that are read at a time.
+_MIXED, _CHUNK = 64, 32
+
+
+def pictures_of(grids: Grids) -> np.ndarray:
+    """Find frames that look the same, from a table of grids that is too large to be held.
+
+    Grids are compared through random projections of patches and channels, so that no more than a few thousand numbers a frame are kept
+    (Johnson & Lindenstrauss 1984): what is the same stays the same, and other distances are off by a quarter or less.
+
+    Parameters
+    ----------
+    grids : numpy.ndarray or GridTable
+        (frame, patches, width).
+
+    Returns
+    -------
+    numpy.ndarray
+        Picture of each frame, int64 (frame,), numbered in order of first appearance.
+    """
+    rows = Rows(grids)
+    n, patches, width = rows.shape
+    mixers = [_mixer(size, number) for number, size in enumerate((patches, width))]
+    sketches = torch.empty(n, mixers[0].shape[1] * mixers[1].shape[1])
+    for start in range(0, n, _CHUNK):
+        part = torch.from_numpy(rows[slice(start, start + _CHUNK)]).float()
+        sketches[start : start + len(part)] = (mixers[0].T @ (part @ mixers[1])).flatten(1)
+    return merge_alike(sketches - sketches.mean(0)).numpy()
+
+
+def _mixer(size: int, seed: int) -> torch.Tensor:
+    if size <= _MIXED:
+        return torch.eye(size)
+    return torch.from_numpy(np.random.default_rng([seed, 7]).normal(size=(size, _MIXED)) / _MIXED**0.5).float()
 
 
 def merge_alike(coefficients: torch.Tensor, tolerance: float = 1e-3) -> torch.Tensor:
@@ -21,15 +60,21 @@ def merge_alike(coefficients: torch.Tensor, tolerance: float = 1e-3) -> torch.Te
         Picture of each frame, int64 (frame,), numbered in order of first appearance.
     """
     limit = tolerance * coefficients.square().sum(1).mean()
-    leaders: list[int] = []
+    leaders, n = torch.empty(len(coefficients), dtype=torch.int64), 0
     picture = torch.empty(len(coefficients), dtype=torch.int64)
-    for row, vector in enumerate(coefficients):
-        near = (coefficients[leaders] - vector).square().sum(1) if leaders else torch.empty(0)
-        if len(near) and near.min() <= limit:
-            picture[row] = int(near.argmin())
-        else:
-            picture[row] = len(leaders)
-            leaders.append(row)
+    # In double precision, in which distances of large numbers may be small.
+    exact = coefficients.double()
+    lengths = exact.square().sum(1)
+    for start in range(0, len(exact), _CHUNK):
+        part = exact[start : start + _CHUNK]
+        distances = lengths[start : start + len(part), None] + lengths - 2 * part @ exact.T
+        for row, distance in enumerate(distances, start):
+            near = distance[leaders[:n]]
+            if n and near.min() <= limit:
+                picture[row] = int(near.argmin())
+            else:
+                picture[row], leaders[n] = n, row
+                n += 1
     return picture
 
 

@@ -1,25 +1,27 @@
 """Decoders in folders: ``decoder.safetensors`` and ``decoder.json``."""
 
+import hashlib
 import os
 import shutil
-import tempfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from ..errors import NeurratorError
-from .info import DecoderInfo, decoder_info
+from ..writing import check_writable, folder_beside, write_text, written
+from .info import REFERENCES, TENSORS, DecoderInfo, check_tensor_files, decoder_info
 from .interface import SubsetDecoder
 from .kinds import decoder_class
 
 _TYPICAL = "typical_grids"
-_REFERENCES = "references.safetensors"
 # Share of true pictures that deviate less from the mean grid than what is put into words at the least, and the share of that length below which a
 # deviation is taken for noise.
 _FAINTEST, _NOISE = 0.05, 0.1
+_DAMAGE = (OSError, SafetensorError, KeyError, ValueError, RuntimeError)
 
 
 class StoredDecoder:
@@ -54,13 +56,10 @@ class StoredDecoder:
         """See the class; NeurratorError where the file is damaged."""
         if self._references is None and self._folder is not None and self.info.evidence is not None:
             try:
-                read = load_file(self._folder / _REFERENCES)
-                if tuple(read["grids"].shape[1:]) != self.info.grid or len(read["weights"]) != len(read["grids"]):
-                    raise ValueError("the grids have another shape")
-            except (OSError, SafetensorError, KeyError, ValueError) as error:
-                raise NeurratorError(
-                    f"The decoder in {self._folder} is damaged: {_REFERENCES} cannot be read or does not belong to decoder.json; fit it again."
-                ) from error
+                read = load_file(self._folder / REFERENCES)
+                _check_references(self.info, read["grids"].shape, read["weights"].shape)
+            except _DAMAGE as error:
+                raise _damaged(self._folder, REFERENCES) from error
             self._references = read
         return self._references
 
@@ -103,34 +102,30 @@ class StoredDecoder:
         """
         folder = Path(folder).expanduser()
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if (
-            folder.exists()
-            and not (folder / "decoder.json").is_file()
-            and (not folder.is_dir() or any(folder.iterdir()))
-        ):
-            raise NeurratorError(
-                f"{folder} exists and holds something else than a decoder: give another place for --out."
-            )
+        _check_free(folder)
         tensors, settings = self.decoder.state()
         references = self.references
-        info = self.info.model_copy(update={"settings": settings})
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        try:
-            tensors = {**tensors, _TYPICAL: self.typical_grids.half()}
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, made / "decoder.safetensors")
+        with folder_beside(folder) as made:
+            hashes = {TENSORS: _write(made / TENSORS, {**tensors, _TYPICAL: self.typical_grids.half()})}
             if references is not None:
-                save_file({name: tensor.contiguous() for name, tensor in references.items()}, made / _REFERENCES)
-            (made / "decoder.json").write_text(info.model_dump_json(indent=1), encoding="utf-8")
-            made.chmod(0o755)
+                hashes[REFERENCES] = _write(made / REFERENCES, references)
+            info = self.info.model_copy(update={"settings": settings, "sha256": hashes})
+            text = info.model_dump_json(indent=1)
+            # What could not be read again takes no good decoder's place.
+            DecoderInfo.model_validate_json(text)
+            write_text(made / "decoder.json", text)
             if folder.exists():
-                old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old-"))
-                os.replace(folder, old / "decoder")
-                os.replace(made, folder)
-                shutil.rmtree(old, ignore_errors=True)
+                shutil.copymode(folder, made)
+                with folder_beside(folder) as old:
+                    try:
+                        os.replace(folder, old / "decoder")
+                        os.replace(made, folder)
+                    except BaseException:
+                        if not folder.exists():
+                            os.replace(old / "decoder", folder)
+                        raise
             else:
                 os.replace(made, folder)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> "StoredDecoder":
@@ -143,15 +138,60 @@ class StoredDecoder:
         """
         info = decoder_info(folder)
         folder = Path(folder).expanduser()
-        file = folder / "decoder.safetensors"
+        check_tensor_files(folder, info)
         try:
-            tensors = load_file(file)
+            tensors = load_file(folder / TENSORS)
             typical = tensors.pop(_TYPICAL).float()
             decoder = decoder_class(info.kind).from_state(tensors, info.settings, info.unit_ids, info.window)
             if tuple(decoder.prior_grid.shape) != info.grid:
                 raise ValueError("the grids have another shape")
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            raise NeurratorError(
-                f"The decoder in {folder} is damaged: decoder.safetensors cannot be read or does not belong to decoder.json; fit it again."
-            ) from error
+        except _DAMAGE as error:
+            raise _damaged(folder, TENSORS) from error
+        if info.evidence is not None:
+            try:
+                # Its header says whether it is whole; it is large, and read when it is needed.
+                with safe_open(folder / REFERENCES, framework="pt") as file:
+                    shapes = [file.get_slice(name).get_shape() for name in ("grids", "weights")]
+                _check_references(info, *shapes)
+            except _DAMAGE as error:
+                raise _damaged(folder, REFERENCES) from error
         return cls(info, decoder, typical, folder=folder)
+
+
+def check_decoder_place(out: str | Path) -> None:
+    """Find out before long work whether a decoder may be saved in a folder.
+
+    Raises
+    ------
+    NeurratorError
+        The folder holds something else than a decoder, or nothing can be written there.
+    """
+    folder = Path(out).expanduser()
+    _check_free(folder)
+    there = next((parent for parent in folder.absolute().parents if parent.exists()), None)
+    if there is not None:
+        check_writable(there, out)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and not (folder / "decoder.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise NeurratorError(f"{folder} exists and holds something else than a decoder: give another place for --out.")
+
+
+def _write(file: Path, tensors: dict[str, torch.Tensor]) -> str:
+    """Write a file of tensors; returns its SHA-256."""
+    with written(file) as part:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_references(info: DecoderInfo, grids: Sequence[int], weights: Sequence[int]) -> None:
+    if tuple(grids[1:]) != info.grid or tuple(weights) != tuple(grids[:1]):
+        raise ValueError("the grids have another shape")
+
+
+def _damaged(folder: Path, name: str) -> NeurratorError:
+    return NeurratorError(
+        f"The decoder in {folder} is damaged: {name} cannot be read or does not belong to decoder.json; fit it again."
+    )

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch.nn import functional as F
 
@@ -27,6 +26,7 @@ from .latent import LatentModel, LatentPosterior, Regression
 from .mixing import FLATTENINGS, Mixing, sizes_up_to
 from .network import LatentNetwork, network_of, network_share, train_network
 from .parallel import alone, at_once
+from .remembered import Remembered
 from .rows import Rows
 from .states import by_picture, even_out, merge_alike
 from .weighing import fit_mixing, parts_of_states, thirds
@@ -35,7 +35,6 @@ from .weighing import fit_mixing, parts_of_states, thirds
 _BLOCKS = (1, 2, 4)
 # Moments that they are tried on.
 _TRIED = 600
-_REMEMBERED = 8
 
 
 class SubsetOptions(BaseModel):
@@ -100,7 +99,7 @@ class SubsetBayes(SubsetDecoder):
         self.posterior, self.latent, self.network, self.basis = posterior.eval(), latent, network, basis
         self.mixing, self.blocks, self.unit_ids, self.window = mixing, blocks, list(unit_ids), window
         self._mean = latent.mean
-        self._known: LRUCache[bytes, _Subset] = LRUCache(_REMEMBERED)
+        self._known: Remembered[_Subset] = Remembered()
 
     # -- fitting -----------------------------------------------------------------------------------------------------------------------
     @classmethod
@@ -153,8 +152,9 @@ class SubsetBayes(SubsetDecoder):
             )
         sharpness = posterior.sharpness.detach()
         parts = parts_of_states(data, both, states, len(picture), known)
-        # Among frames that are known there is nothing for it to add; of another film it makes less than the regression does, and before a film's first frame no more.
-        steps = 0 if known or data.beyond else settings.network_steps
+        # Among frames that are known there is nothing for it to add; of another film it makes less than the regression does, and before a film's first frame and
+        # of pictures that are shown one by one no more.
+        steps = settings.network_steps if data.film and not (known or data.beyond) else 0
         mixing = fit_mixing(
             data, counts, states, picture, basis, parts, both, known, sharpness, settings.latents, settings.draws, report
         )  # fmt: skip
@@ -180,20 +180,20 @@ class SubsetBayes(SubsetDecoder):
     # -- decoding ----------------------------------------------------------------------------------------------------------------------
     def _subset(self, unit_ids: list) -> _Subset:
         positions = self._position_array(unit_ids)
-        key = positions.tobytes()
-        if key not in self._known:
-            features = positions_of_features(positions, self.blocks, len(self.unit_ids))
-            known, regressed, flattening = self.mixing.at(len(positions))
-            share = network_share(len(positions)) if self.network is not None else 0.0
-            weights = ((1 - share) * known, (1 - share) * regressed, share)
-            works: list[Callable[[], Any]] = [partial(self.posterior.of, features)]
-            if any(weights[1:]):
-                # First, because it takes longer.
-                works.insert(0, partial(self._beyond_known, features, regressed > 0))
-            *beyond, likelihood = at_once(*works)
-            latents, regression = beyond[0] if beyond else (None, None)
-            self._known[key] = _Subset(features, likelihood, latents, regression, weights, flattening)
-        return self._known[key]
+        return self._known.of(positions.tobytes(), lambda: self._worked_out(positions))
+
+    def _worked_out(self, positions: np.ndarray) -> _Subset:
+        features = positions_of_features(positions, self.blocks, len(self.unit_ids))
+        known, regressed, flattening = self.mixing.at(len(positions))
+        share = network_share(len(positions)) if self.network is not None else 0.0
+        weights = ((1 - share) * known, (1 - share) * regressed, share)
+        works: list[Callable[[], Any]] = [partial(self.posterior.of, features)]
+        if any(weights[1:]):
+            # First, because it takes longer.
+            works.insert(0, partial(self._beyond_known, features, regressed > 0))
+        *beyond, likelihood = at_once(*works)
+        latents, regression = beyond[0] if beyond else (None, None)
+        return _Subset(features, likelihood, latents, regression, weights, flattening)
 
     def _beyond_known(self, features: torch.Tensor, regressed: bool) -> tuple[LatentPosterior, Regression | None]:
         latents = self.latent.posterior(features)

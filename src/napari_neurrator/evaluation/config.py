@@ -1,14 +1,33 @@
 """What an evaluation is told."""
 
+import re
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SENTENCE_MODEL = "all-MiniLM-L6-v2"
 
 
+def read_sizes(value: object) -> object:
+    """Return population sizes ascending, each once, from a list or from ``1,3,10`` of a shell.
+
+    Raises
+    ------
+    ValueError
+        There are none, or one is no whole number from 1 on.
+    """
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list):
+        return value
+    if not value or not all(re.fullmatch(r"0*[1-9]\d{0,8}", str(size)) for size in value):
+        raise ValueError("write whole numbers of units from 1 on, separated by commas, such as 1,3,10,30")
+    return sorted({int(size) for size in value})
+
+
 class EvaluateConfig(BaseModel):
     """Everything that decides what ``neurrator evaluate`` reports."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     recording: str
     presentations: str | None = Field(default=None, description="as in the fit; the decoder's own by default")
@@ -53,15 +72,7 @@ class EvaluateConfig(BaseModel):
     @field_validator("sizes", mode="before")
     @classmethod
     def _read_sizes(cls, value: object) -> object:
-        """Take ``1,3,10`` from a shell."""
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, list):
-            sizes = sorted({int(size) for size in value})
-            if not sizes or sizes[0] < 1:
-                raise ValueError("population sizes are whole numbers from 1 on, such as 1,3,10,30")
-            return sizes
-        return value
+        return read_sizes(value)
 
 
 def default_sizes(n_units: int) -> list[int]:

@@ -1,6 +1,8 @@
 """What one subset of units decodes and says, worked out once and kept in the report's folder."""
 
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +50,7 @@ def draw(material: Material, units: list, narrator: Narrator, cache: Path) -> Dr
     try:
         with np.load(file, allow_pickle=False) as kept:
             return Draw(units, kept["patch"], kept["centred"], [str(text) for text in kept["texts"]])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         pass
     patch = np.empty((len(material.moments), len(material.pool)), dtype=np.float32)
     centred = np.empty_like(patch)

@@ -5,6 +5,10 @@ import io
 
 import numpy as np
 
+from .report import GENERATOR
+
+# What is written beside the least p-value that can come out.
+LEAST = "the least possible"
 STYLE = """
 :root { color-scheme: light dark; --paper: #fefefe; --ink: #1b1b1b; --quiet: #5c5c5c; --rule: #dedede; --strip: #c4c4c4; --panel: #f5f5f5;
   --blue: #0072B2; --orange: #B97A00; --green: #00805E; --purple: #B4568A; --red: #C04F00; --sky: #2D8FC7; --badge: #FFF1D0; }
@@ -42,7 +46,7 @@ details pre { font-size: .78rem; overflow-x: auto; background: var(--panel); pad
 """
 
 _PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">{{ generator }}
 <title>{{ title }}{% if simulated %} (simulated data){% endif %}</title><style>{{ style }}</style></head><body>
 <h1>{% for word in title.split() %}<span class="word">{{ word }}</span> {% endfor %}{% if simulated %} <span class="badge">simulated data</span>{% endif %}</h1>
 {% block body %}{% endblock %}
@@ -65,7 +69,9 @@ def render(template: str, **fields: object) -> str:
 
     environment = Environment(loader=DictLoader({"page": _PAGE, "table": _TABLE, "own": template}), autoescape=True)
     figures = {name: Markup(value) for name, value in fields.items() if name.endswith("figure") and value}
-    return environment.get_template("own").render(**{**fields, **figures}, style=Markup(STYLE))
+    return environment.get_template("own").render(
+        **{**fields, **figures}, style=Markup(STYLE), generator=Markup(GENERATOR)
+    )
 
 
 def picture(frame: np.ndarray, width: int = 224) -> str:
@@ -109,3 +115,13 @@ def percents(bounds: tuple[float, float] | None) -> str:
 def p_text(p: float | None) -> str:
     """Write a p-value."""
     return "" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def is_least(p: float | None, floor: float) -> bool:
+    """Tell whether a p-value is the least that can come out; both not corrected."""
+    return p is not None and p <= floor * (1 + 1e-9)
+
+
+def p_cell(p: float | None, least: bool) -> str:
+    """Write a p-value in the table of a study, and whether it is the least possible."""
+    return f"{p_text(p) or '–'}{f' [{LEAST}]' * least}"

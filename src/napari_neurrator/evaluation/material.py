@@ -1,6 +1,7 @@
 """Everything an evaluation looks at: the decoder, the held-out moments, their spikes, the true pictures."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from ..config import SPLITS
 from ..decoding.rows import Rows
-from ..decoding.splits import leaves_its_showing, split_moments
+from ..decoding.splits import leaves_its_showing, split_of
 from ..decoding.store import StoredDecoder
 from ..decoding.windows import spike_windows
 from ..errors import NeurratorError
@@ -73,6 +74,8 @@ class Material:
         Rows of the moments that are put into words.
     film : bool
         Frames follow each other without a pause.
+    learnt : numpy.ndarray
+        Numbers of the frames of this stimulus that the decoder was fitted on, ascending.
     decoder_hash : str
         Of the decoder's file.
     make_language : callable
@@ -96,6 +99,7 @@ class Material:
     blocks_are: str
     narrated: np.ndarray
     film: bool
+    learnt: np.ndarray
     decoder_hash: str
     make_language: MakeLanguage = own_language
 
@@ -116,6 +120,8 @@ class Material:
         for part in (
             _WORKED_OUT,
             self.decoder_hash,
+            # What a decoder does may change with its settings while none of its numbers do.
+            json.dumps([self.stored.info.kind, self.stored.info.settings], sort_keys=True),
             weights_fingerprint(self.profile, self.profile.vision.model),
             weights_fingerprint(self.profile, self.profile.language.model),
             self.profile.language.model_dump_json(),
@@ -180,9 +186,22 @@ def gather(config: EvaluateConfig, on_progress: OnProgress, make_language: MakeL
     )
     everything = moments_of(recording, name, stimulus)
     if own:
-        part = split_moments(everything, info.config.split, info.window, info.config.seed)
+        frames = np.unique(everything["frame"].to_numpy())
+        part = split_of(
+            everything,
+            info.config.split,
+            info.window,
+            info.config.seed,
+            lambda: patch_grids(stimulus, frames, profile, on_progress),
+        )
+        if set(part.test_frames.tolist()) != set(info.test_frames):
+            raise NeurratorError(
+                f"The decoder in {config.decoder} was fitted by a version that kept other frames out of fitting, some of which may look the same as known ones: fit it again."
+            )
         rows, split = part.test, str(part.name)
+        learnt = np.unique(everything["frame"].to_numpy()[np.concatenate([part.train, part.validation])])
     else:
+        learnt = np.empty(0, dtype=np.int64)
         rows, split = np.flatnonzero(~leaves_its_showing(everything, info.window)), "another-movie"
     if not len(rows):
         raise NeurratorError(
@@ -212,7 +231,7 @@ def gather(config: EvaluateConfig, on_progress: OnProgress, make_language: MakeL
     on_progress("opening the recording", 1, 1)
     return Material(
         config, recording, stimulus, profile, stored, name, split, tested, windows, unit_ids, pool, course, near, blocks, blocks_are, narrated, film,
-        digest, make_language,
+        learnt, digest, make_language,
     )  # fmt: skip
 
 

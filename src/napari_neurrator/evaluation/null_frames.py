@@ -49,8 +49,3 @@ class NullFrames:
             warnings.append(
                 f"The tested film is too short to say what unrelated parts of it score: no circular shift leaves the gap of {config.gap_s:g} s."
             )
-
-    @property
-    def smallest_p(self) -> float:
-        """The smallest p-value that can come out."""
-        return 1 / (1 + len(self.frames[self.main]))

@@ -3,9 +3,10 @@
 import json
 from typing import TYPE_CHECKING
 
+from .claims import untold
 from .evidence import ALPHA
 from .figures import against_size, null_histogram, panels, svg
-from .html import bounds_text, number, p_text, percent, picture, render
+from .html import LEAST, bounds_text, is_least, number, p_text, percent, picture, render
 from .report import Example, Report, SizeResult, strict
 from .tables import EXPLAINED, SCORES
 from .verdict import NULLS, verdict
@@ -65,9 +66,10 @@ def page(report: Report, stimulus: "Stimulus") -> str:
         "Dashed: ceiling (true patches, and what is said of them), prior (the mean grid, and what is said of it), and chance where it is known. "
         f"Dotted: mean of the null ({main}). One decoder serves all sizes; nothing is retrained.",
         size_head=["units", "subsets", *[_name(report, name) for name in tested]],
-        size_rows=[_size_row(one, tested) for one in report.sizes],
+        size_rows=[_size_row(one, tested, report.least_p) for one in report.sizes],
         size_note="Mean and 95 % interval, which takes in both the moments and which subset was drawn. The p-value asks less – whether these very subsets do better on the frames shown "
-        f"than on others – so a score can beat its null while the interval still holds chance. Bold: beats the null ({main}) at 0.05 after Holm's correction over sizes; grey: does not.",
+        f"than on others – so a score can beat its null while the interval still holds chance. Bold: beats the null ({main}) at 0.05 after Holm's correction over sizes; grey: does not."
+        + f" Here it cannot be told ({untold(report.least_p)})." * bool(untold(report.least_p)),
         null_figure=_null_figure(report, whole, shots, main) if shots else "",
         null_caption=_null_caption(report, whole, main),
         contrast_head=["score", "chosen units", "random units", "difference", "p"],
@@ -110,16 +112,15 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 def _row(report: Report, whole: SizeResult, name: str) -> list[Cell]:
     null = whole.nulls.get(name, {}).get(report.main_null)
     p = whole.p.get(name)
-    least = p is not None and p <= report.smallest_p * (1 + 1e-9)
     return [
         (_name(report, name), "", ""),
-        _judged(getattr(whole, name), whole.ci.get(name), p),
+        _judged(getattr(whole, name), whole.ci.get(name), p, report.smallest_p),
         (
             number(whole.above_prior.get(name), signed=True),
             bounds_text(whole.above_prior_ci.get(name), signed=True),
             "",
         ),
-        (p_text(p) or "–", "the least possible" if least else "", ""),
+        (p_text(p) or "–", LEAST if is_least(p, report.smallest_p) else "", ""),
         (number(null.mean) if null else "–", f"± {null.sd:.3f}" if null else "", ""),
         *[
             (number(level.get(name)), "", "")
@@ -128,16 +129,18 @@ def _row(report: Report, whole: SizeResult, name: str) -> list[Cell]:
     ]
 
 
-def _size_row(result: SizeResult, names: list[str]) -> list[Cell]:
+def _size_row(result: SizeResult, names: list[str], least: float) -> list[Cell]:
     return [
         (f"{result.size:,}", "", ""),
         (str(result.draws), "", ""),
-        *[_judged(getattr(result, name), result.ci.get(name), result.p_holm.get(name)) for name in names],
+        *[_judged(getattr(result, name), result.ci.get(name), result.p_holm.get(name), least) for name in names],
     ]
 
 
-def _judged(value: float, bounds: tuple[float, float] | None, p: float | None) -> Cell:
-    return number(value), bounds_text(bounds), "" if p is None else "better" if p <= ALPHA else "not"
+def _judged(value: float, bounds: tuple[float, float] | None, p: float | None, least: float) -> Cell:
+    """Return a score in bold or grey, by its p-value, and in neither where the least that is possible is too large to tell."""
+    look = "" if p is None or untold(least) else "better" if p <= ALPHA else "not"
+    return number(value), bounds_text(bounds), look
 
 
 def _table_note(report: Report, main: str) -> str:

@@ -2,16 +2,19 @@
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import NeurratorError
+from ..writing import check_writable, write_text
+from .statistics import holm
 
 FORMAT = 1
+# By which a page is known as ours.
+GENERATOR = '<meta name="generator" content="napari-neurrator">'
 
 
 class Null(BaseModel):
@@ -104,6 +107,11 @@ class Report(BaseModel):
     versions: dict[str, str]
     seconds: float
 
+    @property
+    def least_p(self) -> float:
+        """The least p-value that can come out, corrected for the number of sizes."""
+        return float(holm(np.full(len(self.sizes), self.smallest_p)).min())
+
 
 def strict(value: Any) -> Any:
     """Return a value as JSON knows it: numbers that are none (NaN, infinity) as null, and no subclass of dict or list."""
@@ -120,18 +128,6 @@ def strict(value: Any) -> Any:
     return value
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a file at once or not at all."""
-    handle, partial = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(partial).chmod(0o644)
-        os.replace(partial, file)
-    finally:
-        Path(partial).unlink(missing_ok=True)
-
-
 def write_json(file: Path, document: Any) -> None:
     """Write strict JSON at once or not at all."""
     write_text(file, json.dumps(strict(document), indent=1, allow_nan=False, ensure_ascii=False))
@@ -143,7 +139,7 @@ def report_folder(out: str | Path) -> Path:
     Raises
     ------
     NeurratorError
-        It is a file, or lies in a folder that is not there.
+        It is a file, lies in a folder that is not there, cannot be written to, or holds a report that this program did not write.
     """
     folder = Path(out).expanduser()
     if folder.exists() and not folder.is_dir():
@@ -151,4 +147,23 @@ def report_folder(out: str | Path) -> Path:
     if not folder.parent.is_dir():
         raise NeurratorError(f"The folder {folder.parent} of --out does not exist: make it first.")
     folder.mkdir(exist_ok=True)
+    check_writable(folder, out)
+    for file in (folder / "report.html", folder / "report.json"):
+        if file.exists() and not _is_own(file):
+            raise NeurratorError(
+                f"{file} is there already and was not written by this program: give another folder for --out, or move it away."
+            )
     return folder
+
+
+def _is_own(file: Path) -> bool:
+    """Tell by its contents whether a report was written by this program, in any of its versions."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".html":
+            # Before there was the first, all had the second at their foot.
+            return GENERATOR in text or "<footer><p>Made by napari-neurrator " in text
+        document = json.loads(text)
+        return "napari-neurrator" in document["versions"] and {"format", "title", "config"} <= set(document)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from . import levels
+from .claims import caveat, units
 from .config import EvaluateConfig
 from .contrasts import size_matched, split_half
 from .draws import Draw, draw
-from .evidence import ALPHA
 from .examples import examples
 from .judging import make_bench
 from .material import Material, OnProgress, gather
@@ -18,7 +18,7 @@ from .report import Report, SizeResult, report_folder, write_json, write_text
 from .scores import truth
 from .sentences import MakeLanguage, own_language
 from .sizes import correct_for_sizes, judge_size, population_sizes, subsets
-from .statistics import FEW_BLOCKS, effective_sample
+from .statistics import FEW_BLOCKS, effective_sample, smallest_p
 from .verdict import verdict
 from .versions import library_versions
 
@@ -73,7 +73,7 @@ def evaluate_material(material: Material, folder: Path, on_progress: OnProgress 
     bench = make_bench(material, warnings, progress)
     sizes = population_sizes(config, len(material.unit_ids), warnings)
     nulls = NullFrames(material, warnings)
-    warnings += _caveats(material, nulls, len(sizes))
+    warnings += _few_blocks(material)
     prior_text = bench.narrator(material.pool.prior[None])[0]
 
     planned = [(size, subsets(material, size)) for size in sizes]
@@ -83,9 +83,9 @@ def evaluate_material(material: Material, folder: Path, on_progress: OnProgress 
     gathered: list[Draw] = []
     for size, some in planned:
         gathered = []
-        for units in some:
+        for subset in some:
             progress("decoding subsets of units", done, total)
-            gathered.append(draw(material, units, bench.narrator, cache))
+            gathered.append(draw(material, subset, bench.narrator, cache))
             done += 1
         result, null_draws = judge_size(material, nulls, bench.judge, size, gathered, prior_text)
         results.append(result)
@@ -93,7 +93,7 @@ def evaluate_material(material: Material, folder: Path, on_progress: OnProgress 
     correct_for_sizes(results)
     whole = gathered[0]
     report = Report(
-        title=f"What {len(material.unit_ids):,} unit{'s' * (len(material.unit_ids) > 1)} of {material.recording.name} say about {material.stimulus_name}",
+        title=f"What {units(sizes[-1:])} of {material.recording.name} say{'s' * (sizes[-1] == 1)} about {material.stimulus_name}",
         simulated=material.recording.simulated,
         recording=material.recording.name,
         stimulus=material.stimulus_name,
@@ -109,7 +109,7 @@ def evaluate_material(material: Material, folder: Path, on_progress: OnProgress 
         repeats=int(material.moments["repeat"].nunique()),
         resampled=material.blocks_are,
         main_null=nulls.main,
-        smallest_p=nulls.smallest_p,
+        smallest_p=smallest_p(nulls.frames[nulls.main], material.course.frame),
         references=bench.references,
         label=bench.label,
         label_name=bench.label_name,
@@ -131,23 +131,18 @@ def evaluate_material(material: Material, folder: Path, on_progress: OnProgress 
         versions=library_versions(),
         seconds=round(time.monotonic() - began, 1),
     )
+    many = f"{len(sizes)} population size{'s' * (len(sizes) > 1)}"
+    report.warnings += caveat(report.least_p, many, report.smallest_p, config.n_permutations)
     report.headlines = verdict(report)[0]
     return report
 
 
-def _caveats(material: Material, nulls: NullFrames, n_sizes: int) -> list[str]:
-    found = []
-    if nulls.smallest_p * n_sizes > ALPHA:
-        found.append(
-            f"There are so few frames that no p-value can fall below {nulls.smallest_p:.3f}, which {n_sizes} sizes corrected for leave above {ALPHA:g}: test more frames or fewer sizes."
-        )
+def _few_blocks(material: Material) -> list[str]:
     n_blocks = len(np.unique(material.blocks))
-    if n_blocks < FEW_BLOCKS:
-        found.append(
-            f"There are only {n_blocks} blocks to resample ({material.blocks_are}): intervals "
-            + ("rest on Student's t and are rough." if n_blocks >= 3 else "are not given.")
-        )
-    return found
+    if n_blocks >= FEW_BLOCKS:
+        return []
+    rough = "rest on Student's t and are rough" if n_blocks >= 3 else "are not given"
+    return [f"There are only {n_blocks} blocks to resample ({material.blocks_are}): intervals {rough}."]
 
 
 def _effective(material: Material, whole: Draw) -> float:

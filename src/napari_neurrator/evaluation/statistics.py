@@ -17,6 +17,21 @@ def p_value(observed: float, null: np.ndarray) -> float:
     return float((1 + np.count_nonzero(null >= observed - 1e-9)) / (1 + len(null)))
 
 
+def smallest_p(null_frames: np.ndarray, shown: np.ndarray) -> float:
+    """Return the least p-value that a null of other frames leaves possible.
+
+    Parameters
+    ----------
+    null_frames : numpy.ndarray
+        The frame that each moment is held against, (draw, moment).
+    shown : numpy.ndarray
+        The frame that was on, (moment,). Draws that hold every moment against it tie whatever is decoded; where frames are few, many do.
+    """
+    if not len(null_frames):
+        return 1.0
+    return float((1 + np.count_nonzero((null_frames == shown).all(1))) / (1 + len(null_frames)))
+
+
 def two_sided_p(observed: float, null: np.ndarray) -> float:
     """Return the two-sided p-value: twice the smaller of both tails, at most 1."""
     null = np.asarray(null, dtype=float)
@@ -37,6 +52,21 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     """Adjust p-values by Benjamini and Hochberg's method: the share of false alarms among the findings is kept."""
     p = np.asarray(p, dtype=float)
     return stats.false_discovery_control(p, method="bh") if len(p) else p
+
+
+def least_adjusted(p: np.ndarray, own: np.ndarray, floor: float) -> float:
+    """Return the least that some of several p-values could come to by `benjamini_hochberg`, were they as small as can be and the others as they are.
+
+    Parameters
+    ----------
+    p : numpy.ndarray
+        P-values of all tests that are adjusted together.
+    own : numpy.ndarray
+        Which of them are asked about, bool.
+    floor : float
+        The least that one can be.
+    """
+    return float(benjamini_hochberg(np.where(own, floor, p))[own].min())
 
 
 def interval(

@@ -1,15 +1,17 @@
 """What an evaluation comes to, in a few sentences that claim no more than was tested."""
 
-from .claims import beaten, units
+from .claims import beaten, units, untold
 from .evidence import ALPHA
 from .html import bounds_text, number, percent
 from .report import Report
 
+# True of films and of pictures that are shown one by one.
+_UNSEEN = "none of these frames was seen in fitting, nor any that looks the same"
 SPLIT_MEANS = {
     "held-out-repeats": "the frames were seen in fitting and these showings were not, so this tells how well known pictures are told apart, not how unseen ones would be narrated",
-    "contiguous-middle": "these frames were never seen in fitting; frames before and after them in the film were",
-    "front-only": "these frames were never seen in fitting; the rest of the film, after them, was",
-    "held-out-images": "none of these images was seen in fitting; of a film, stretches were held out, whose neighbours were seen",
+    "contiguous-middle": f"{_UNSEEN}; others, numbered before and after them, were",
+    "front-only": f"{_UNSEEN}; others, numbered after them, were",
+    "held-out-images": f"{_UNSEEN}; of pictures shown one by one whole pictures were held out, and of a film stretches, before and after which it was seen",
     "another-movie": "nothing of this stimulus was seen in fitting",
 }
 NULLS = {"circular_shift": "circular shifts", "shuffled": "shuffled frames"}
@@ -39,10 +41,14 @@ def verdict(report: Report) -> tuple[list[str], bool]:
             f"Sentences come as near to their references as {value:.3f} (SBERT cosine; {_interval(report, said, share=False)}"
             f"what is said of the mean grid {report.prior[said]:.3f}, of the true picture {report.ceiling[said]:.3f})."
         )
-    second = (
-        f"Against {NULLS[report.main_null]}: the decoded pictures {_claim(report, 'two_way')}; {_SENTENCES[said]} {_claim(report, said)} "
-        f"(p ≤ 0.05, corrected for {len(report.sizes)} population size{'s' * (len(report.sizes) > 1)}; on average over random subsets, which says nothing of a single one)."
-    )
+    many = f"for {len(report.sizes)} population size{'s' * (len(report.sizes) > 1)}"
+    if why := untold(report.least_p):
+        second = f"Whether the decoded pictures or {_SENTENCES[said]} beat {NULLS[report.main_null]} cannot be told ({why} {many})."
+    else:
+        second = (
+            f"Against {NULLS[report.main_null]}: the decoded pictures {_claim(report, 'two_way')}; {_SENTENCES[said]} {_claim(report, said)} "
+            f"(p ≤ 0.05, corrected {many}; on average over random subsets, which says nothing of a single one)."
+        )
     worse = worse_than_prior(report)
     if worse:
         second += f" {worse}"

@@ -1,7 +1,5 @@
 """Narrations as JSON lines, and files that are written at once or not at all."""
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +8,7 @@ from pydantic import ValidationError
 
 from ..backend.narrations import Narration
 from ..errors import NeurratorError
+from ..writing import written as replaced
 
 
 def read_narrations(path: str | Path) -> list[Narration]:
@@ -69,15 +68,5 @@ def written(path: str | Path) -> Iterator[Path]:
         raise NeurratorError(f"The folder {path.parent} does not exist: make it first.")
     if path.is_dir():
         raise NeurratorError(f"{path} is a folder: give the name of a file.")
-    # The ending stays, for libraries that go by it.
-    number, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=path.suffix)
-    os.close(number)
-    part = Path(made)
-    try:
+    with replaced(path) as part:
         yield part
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

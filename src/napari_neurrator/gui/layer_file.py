@@ -11,7 +11,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ..errors import NeurratorError
-from ..session_file import read_model, write_text
+from ..session_file import read_model
+from ..writing import write_text
 from .frames import Frames
 from .layer_data import LayerTuple
 

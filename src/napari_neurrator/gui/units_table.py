@@ -187,7 +187,7 @@ class UnitsTable(parts.Listener):
 
     def save(self, path: str) -> None:
         """Write the units that are shown, in the order in which they stand, with all columns of the recording, as CSV."""
-        from ..session_file import write_text
+        from ..writing import write_text
 
         order = [self.proxy.mapToSource(self.proxy.index(row, 0)).row() for row in range(self.proxy.rowCount())]
         write_text(path, self.session.recording.units.iloc[order].to_csv())

@@ -26,7 +26,7 @@ class VisionSpec(BaseModel):
     k in the weights' names, where the first is 0 (so ``layer 22`` of a ViT-L is its penultimate one).
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     library: Literal["transformers", "open_clip"] = Field(
         default="transformers", description="what the tower is loaded with"
@@ -81,7 +81,7 @@ def layer_number(layer: int | str) -> int:
 class LanguageSpec(BaseModel):
     """The frozen language model."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model: str = Field(description="folder (relative to the profile's own) or hub id of a LLaVA")
     prompt: str | None = Field(
@@ -101,7 +101,7 @@ class LanguageSpec(BaseModel):
 class Profile(BaseModel):
     """A set of frozen models that fit together."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str
     description: str

@@ -27,7 +27,7 @@ class OptotaggingRule(BaseModel):
     2 ms before. The millisecond after onset and before offset is left out, since light makes artefacts there that look like spikes.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     pulse_s: float = Field(default=0.010, gt=0, description="length of the pulses that are used, seconds")
     tolerance_s: float = Field(default=0.001, ge=0, description="by how much a pulse may be longer or shorter, seconds")

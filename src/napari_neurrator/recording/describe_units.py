@@ -24,7 +24,7 @@ _OPTO_COLUMNS = {"ratio": "opto_ratio", "p": "opto_p", "evoked_hz": "opto_evoked
 class UnitRules(BaseModel):
     """The rules by which units are called what they are."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     quality: QualityRule = Field(default_factory=QualityRule)
     optotagging: OptotaggingRule = Field(default_factory=OptotaggingRule)

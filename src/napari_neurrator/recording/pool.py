@@ -5,8 +5,6 @@ moved there with the presentation that they belong to. Units of different animal
 so that noise correlations between sessions are none, and the result says that it is a pseudo-population.
 """
 
-import os
-import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import NeurratorError
+from ..writing import write_text
 from .presentations import canonical_name
 from .recording import Recording
 from .spikes import SpikeTrains
@@ -151,11 +150,7 @@ def write_pool(path: str | Path, sessions: Sequence[str | Path], stimulus: str |
     lines.append("]")
     if stimulus:
         lines.append(f"stimulus = {_toml(stimulus)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(number, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    os.replace(made, path)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _toml(text: str) -> str:

@@ -165,15 +165,15 @@ def _frames(text: pd.Series, stimulus: pd.Series, path: Path) -> pd.Series:
 class _TtlFile(BaseModel):
     """What a .toml file may say."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     stimulus: str | None = None
     ttl: str
     frames: str | list[int] | None = None
     n_frames: Annotated[int, Field(gt=0, le=5_000_000)] | None = None
     repeats: Annotated[int, Field(gt=0, le=100_000)] = 1
     rate_hz: Annotated[float, Field(gt=0, lt=1e6)] | None = None
-    offset_s: Annotated[float, Field(allow_inf_nan=False)] = 0.0
-    sample_rate_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    offset_s: float = 0.0
+    sample_rate_hz: Annotated[float, Field(gt=0)] | None = None
 
 
 def _from_toml(path: Path) -> pd.DataFrame:

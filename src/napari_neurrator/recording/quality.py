@@ -22,7 +22,7 @@ _VALID = ("valid_data", "valid_channel")
 class QualityRule(BaseModel):
     """When a unit passes quality control; by default as in Allen's Visual Coding – Neuropixels. None or False leaves a criterion out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     good_labels: tuple[str, ...] | None = Field(
         default=("good", "sua", "single", "single unit", "pass", "true"),

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from cachetools import LRUCache
 from pydantic import Field
 
 from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
+from ..remembered import Remembered
 from .counts import UnitScale, check_data, pooled, pooled_rows
 from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
@@ -25,7 +25,6 @@ _MODEL, _SAMPLES = "offset10-model", 10
 _NEIGHBOURS = (1, 3, 5, 10, 20, 40, 80, 160, 320)
 # How often the embedding is tried on the validation moments: CEBRA overfits a short recording.
 _SNAPSHOTS = 10
-_REMEMBERED = 8
 _ALPHAS = [10.0**k for k in range(-3, 5)]
 
 
@@ -94,7 +93,7 @@ class CebraDecoder(SubsetDecoder):
         self.model, self.counts, self.n_train, self.part = model.eval(), counts, n_train, part
         self.scale, self.targets, self.options = scale, targets, options
         self.unit_ids, self.window = list(unit_ids), window
-        self._known: LRUCache[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = LRUCache(_REMEMBERED)
+        self._known: Remembered[Callable[[torch.Tensor], torch.Tensor]] = Remembered()
 
     @classmethod
     def fit(
@@ -137,9 +136,7 @@ class CebraDecoder(SubsetDecoder):
     def _regression_of(self, units: list[int]) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return the regression for units at some positions; those of the last subsets are remembered."""
         key = tuple(range(len(self.unit_ids))) if self.options.subsets == "zero" else tuple(sorted(units))
-        if key not in self._known:
-            self._known[key] = self._regression(key)
-        return self._known[key]
+        return self._known.of(key, lambda: self._regression(key))
 
     @torch.inference_mode()
     def predict(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:

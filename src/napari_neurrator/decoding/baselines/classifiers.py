@@ -4,13 +4,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from cachetools import LRUCache
 
+from ..remembered import Remembered
 from .counts import UnitScale, counts_tensor, pooled
 from .options import NetworkOptions
 from .paper_network import ImageNetwork
-
-_REMEMBERED = 8
 
 
 class ImageClassifier(Protocol):
@@ -85,7 +83,7 @@ class LogisticClassifier:
         root = counts.float().sqrt()
         self._mean, deviation = root.mean(0), root.std(0)
         self._std = torch.where(deviation < 1e-6, torch.ones_like(deviation), deviation)
-        self._known: LRUCache[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = LRUCache(_REMEMBERED)
+        self._known: Remembered[tuple[torch.Tensor, torch.Tensor]] = Remembered()
         self._all = weights or self._regression(list(range(counts.shape[2])))
 
     def _features(self, counts: torch.Tensor, units: list[int]) -> torch.Tensor:
@@ -105,10 +103,7 @@ class LogisticClassifier:
     def _weights(self, units: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         if len(units) == self.counts.shape[2]:
             return self._all
-        key = tuple(units)
-        if key not in self._known:
-            self._known[key] = self._regression(units)
-        return self._known[key]
+        return self._known.of(tuple(units), lambda: self._regression(units))
 
     def logits(self, windows: np.ndarray, units: list[int]) -> torch.Tensor:
         """Return scores (moment, image); a subset that was not asked before is fitted first."""

@@ -12,7 +12,7 @@ _Options = TypeVar("_Options", bound="BaselineOptions")
 class BaselineOptions(BaseModel):
     """What every kind's options have in common: unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NetworkOptions(BaselineOptions):

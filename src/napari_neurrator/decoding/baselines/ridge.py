@@ -5,18 +5,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from cachetools import LRUCache
 from pydantic import Field
 
 from ...config import WindowConfig
 from ...errors import NeurratorError
 from ..interface import OnProgress, SubsetDecoder, TrainingData
+from ..remembered import Remembered
 from .counts import check_blocks, check_data, pooled, pooled_rows
 from .least_squares import cross_validated_ridge, inner_folds
 from .options import BaselineOptions, checked
 from .targets import GridTargets
 
-_REMEMBERED = 8
 _BLOCKS = (1, 2, 4)
 
 
@@ -83,7 +82,7 @@ class RidgeDecoder(SubsetDecoder):
         self._scales = {blocks: self._scale(blocks) for blocks in _BLOCKS if finest % blocks == 0} | {
             finest: self._scale(finest)
         }
-        self._known: LRUCache[tuple[int, ...], _Regression] = LRUCache(_REMEMBERED)
+        self._known: Remembered[_Regression] = Remembered()
         self._all = regression or self._regression(list(range(len(unit_ids))))
 
     @classmethod
@@ -148,10 +147,7 @@ class RidgeDecoder(SubsetDecoder):
         if self.options.subsets == "zero":
             weights = self._all.weights.unflatten(0, (self._all.blocks, -1))[:, units].flatten(0, 1)
             return _Regression(self._all.blocks, weights, self._all.intercept)
-        key = tuple(units)
-        if key not in self._known:
-            self._known[key] = self._regression(units)
-        return self._known[key]
+        return self._known.of(tuple(units), lambda: self._regression(units))
 
     @torch.inference_mode()
     def predict(self, windows: np.ndarray, unit_ids: list) -> torch.Tensor:

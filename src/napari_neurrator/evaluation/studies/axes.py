@@ -13,11 +13,12 @@ from scipy.stats import spearmanr
 
 from ...errors import NeurratorError
 from ...vision.tower import VisionTower
+from ..claims import caveat, untold
 from ..evidence import ALPHA
 from ..figures import bars_with_dots, panels, svg
-from ..html import number, p_text
+from ..html import is_least, number, p_cell
 from ..material import OnProgress
-from ..statistics import benjamini_hochberg, correlation_interval, p_value
+from ..statistics import benjamini_hochberg, correlation_interval, least_adjusted, p_value
 from .config import AxesStudy
 from .report import Outcome, Section
 from .sets import StudySession
@@ -69,9 +70,8 @@ def study_axes(config: AxesStudy, sessions: list[StudySession], warnings: list[s
                 for axis, pair in enumerate(config.axes)
             ]
         progress(f"{session.name}: projecting decoded grids", len(groups), len(groups))
-        tests = [one for group in found.values() for one in group]
-        for one, p in zip(tests, benjamini_hochberg(np.array([one["p"] for one in tests])), strict=True):
-            one["p_adjusted"] = float(p)
+        _correct(found)
+        warnings += _untold_axes(config, session.name, found)
         findings[session.name] = found
         sections.append(_section(config, session.name, found))
     summary = (
@@ -81,6 +81,31 @@ def study_axes(config: AxesStudy, sessions: list[StudySession], warnings: list[s
     )
     headlines = [_headline(name, config, found) for name, found in findings.items()]
     return Outcome("Concept axes between phrases", summary, headlines, sections, findings)
+
+
+def _correct(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Correct over groups and axes, and say of each axis what it could come to at least."""
+    tests = [(place, one) for group in found.values() for place, one in enumerate(group)]
+    p, axis = np.array([one["p"] for _, one in tests]), np.array([place for place, _ in tests])
+    for (place, one), adjusted in zip(tests, benjamini_hochberg(p), strict=True):
+        one["p_adjusted"] = float(adjusted)
+        one["least_p"] = least_adjusted(p, axis == place, one["smallest_p"])
+
+
+def _untold_axes(config: AxesStudy, session: str, found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Warn of axes along which it cannot be told whether anything is more than chance."""
+    tests = f"{len(found) * len(config.axes)} groups and axes"
+    return [
+        warning
+        for one in next(iter(found.values()))
+        for warning in caveat(
+            one["least_p"],
+            tests,
+            one["smallest_p"],
+            config.n_permutations,
+            f" of “{one['from']}” → “{one['to']}” in {session}",
+        )
+    ]
 
 
 @torch.inference_mode()
@@ -116,6 +141,7 @@ def _axis(
         "ci": correlation_interval(decoded, true[frame], material.blocks, np.random.default_rng([config.seed, 60])),
         "null": null.tolist(),
         "p": p_value(float(observed.mean()), null),
+        "smallest_p": session.smallest_p,
         "agrees_with_clip": float(spearmanr(true, own).statistic),
     }
 
@@ -126,8 +152,11 @@ def _headline(name: str, config: AxesStudy, found: dict[str, Any]) -> str:
         tests = [group[place] for group in found.values()]
         beating = [group for group, one in zip(found, tests, strict=True) if one["p_adjusted"] <= ALPHA]
         best = max(tests, key=lambda one: one["correlation"])
+        claim = f"more than chance for {', '.join(beating) or 'none'}"
+        if not beating and (why := untold(best["least_p"])):
+            claim = f"and whether that is more than chance cannot be told ({why})"
         parts.append(
-            f"“{start}” → “{end}”: r up to {best['correlation']:.2f}, more than chance for {', '.join(beating) or 'none'} "
+            f"“{start}” → “{end}”: r up to {best['correlation']:.2f}, {claim} "
             f"(the axis itself agrees with CLIP by {best['agrees_with_clip']:.2f})"
         )
     return f"{name}: " + "; ".join(parts) + "."
@@ -154,7 +183,7 @@ def _section(config: AxesStudy, session: str, found: dict[str, Any]) -> Section:
                 one["to"],
                 number(one["correlation"]),
                 f"{number(one['ci'][0])} to {number(one['ci'][1])}" if one["ci"] else "–",
-                p_text(one["p_adjusted"]),
+                p_cell(one["p_adjusted"], is_least(one["p"], one["smallest_p"])),
                 f"{one['agrees_with_clip']:.2f}",
             ]
             for name, group in found.items()

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import NeurratorError
 from ..evidence import ALPHA
 from ..figures import null_histogram, panels, svg
-from ..html import p_text, percent
+from ..html import is_least, p_cell, percent
 from ..material import OnProgress
 from ..nulls import matched_units
 from ..statistics import p_value
@@ -51,7 +51,7 @@ def study_classifier(
                 start += len(units[name])
             null.append(_accuracy(config, session, dealt, size, rng)[0])
         progress(f"{session.name}: dealing out the groups anew", config.relabelings, config.relabelings)
-        p = p_value(accuracy, np.array(null))
+        p, least = p_value(accuracy, np.array(null)), 1 / (1 + len(null))
         findings[session.name] = {
             "groups": {name: len(units[name]) for name in names},
             "set_size": size,
@@ -60,13 +60,14 @@ def study_classifier(
             "null": null,
             "chance": 1 / len(names),
             "p": p,
+            "smallest_p": least,
         }
         axes = panels(1)
         null_histogram(axes[0], null, accuracy, "accuracy of sets and frames not trained on", "groups dealt anew")
         sections.append(
             Section(
                 title=session.name,
-                text=f"Accuracy {accuracy:.3f} of {len(names)} groups ({', '.join(names)}), sets of {size} units; {p_text(p)} against {len(null)} dealings.",
+                text=f"Accuracy {accuracy:.3f} of {len(names)} groups ({', '.join(names)}), sets of {size} units; {p_cell(p, is_least(p, least))} against {len(null)} dealings.",
                 svg=svg(axes, "Accuracy under the null"),
                 caption="Grey: the same with the units' groups dealt out at random.",
                 head=["group", "units", "share named right"],
@@ -79,7 +80,7 @@ def study_classifier(
     )
     headlines = [
         f"{name}: the {config.column.replace('_', ' ')} is told from one sentence in {percent(found['accuracy'])} of cases (by luck {percent(found['chance'])}); "
-        f"this is {'more' if found['p'] <= ALPHA else 'not more'} than when units' groups are dealt out at random ({p_text(found['p'])}, {len(found['null'])} dealings)."
+        f"this is {'more' if found['p'] <= ALPHA else 'not more'} than when units' groups are dealt out at random ({p_cell(found['p'], is_least(found['p'], found['smallest_p']))}, {len(found['null'])} dealings)."
         for name, found in findings.items()
     ]
     title = f"Telling {config.column.replace('_', ' ')}s by their sentences"

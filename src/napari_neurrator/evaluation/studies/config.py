@@ -4,17 +4,17 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from ...config import FitConfig
 from ...errors import NeurratorError
-from ..config import SENTENCE_MODEL, EvaluateConfig
+from ..config import SENTENCE_MODEL, EvaluateConfig, read_sizes
 
 
 class Session(BaseModel):
     """One animal's session, and its decoder: the folder of one, or how to fit it (``[sessions.fit]``: the fields of `FitConfig`)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     recording: str
     presentations: str | None = None
@@ -38,7 +38,7 @@ class Session(BaseModel):
 
 
 class _Study(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     sessions: list[Session] = Field(min_length=1)
     stimulus: str | None = Field(default=None, description="another stimulus than the decoders' own")
@@ -70,8 +70,13 @@ class GroupsStudy(_Study):
     control: list[str] = Field(default=[], description="groups that are expected to say nothing, such as CA1")
     min_units: int = Field(default=5, ge=2, description="units that a group needs")
     sizes: list[int] | None = Field(default=None, description="numbers of units; by default 1, 3, 10, 30, … and all")
-    draws: int = Field(default=6, ge=1, description="random subsets of each size")
+    draws: int = Field(default=6, ge=1, le=1000, description="random subsets of each size")
     null_draws: int = Field(default=399, ge=19, description="random sets of as many units as a group has")
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _read_sizes(cls, value: object) -> object:
+        return read_sizes(value)
 
 
 class ClassifierStudy(_Study):
@@ -114,11 +119,16 @@ class _WholeStudy(_Study):
     """A study that evaluates whole decoders, sentences included."""
 
     sizes: list[int] | None = Field(default=None, description="numbers of units; by default 1, 3, 10, 30, … and all")
-    draws: int = Field(default=6, ge=1, description="random subsets of each size")
+    draws: int = Field(default=6, ge=1, le=1000, description="random subsets of each size")
     captions: str | None = Field(default=None, description="JSON or CSV file from frame to captions")
     sentence_model: str | None = Field(
         default=SENTENCE_MODEL, description="folder or name of a sentence-transformers model; empty: none"
     )
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _read_sizes(cls, value: object) -> object:
+        return read_sizes(value)
 
     def evaluation(self, session: Session, decoder: str) -> EvaluateConfig:
         """Return what to gather of a session."""
@@ -128,7 +138,7 @@ class _WholeStudy(_Study):
             "captions": self.captions,
             "sentence_model": self.sentence_model or None,
         }
-        return super().evaluation(session, decoder).model_copy(update=whole)
+        return EvaluateConfig(**{**super().evaluation(session, decoder).model_dump(), **whole})
 
 
 class UnseenStudy(_WholeStudy):

@@ -4,15 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from ..claims import beaten
+from ..claims import beaten, caveat, untold
 from ..config import default_sizes
 from ..evidence import ALPHA
 from ..figures import CYCLE, GREY, against_size, bars_with_dots, panels, svg
-from ..html import number, p_text
+from ..html import is_least, number, p_cell
 from ..material import OnProgress
 from ..nulls import matched_units
 from ..scores import truth
-from ..statistics import benjamini_hochberg, interval, p_value, two_sided_p
+from ..statistics import benjamini_hochberg, interval, least_adjusted, p_value, two_sided_p
 from .config import GroupsStudy
 from .report import Outcome, Section
 from .sets import SCORES, StudySession
@@ -34,6 +34,7 @@ def study_groups(
             progress(f"{session.name}: {config.column}", place, len(groups))
             found[session.name][name] = {
                 "n_units": len(units),
+                "smallest_p": session.smallest_p,
                 "curve": _curve(config, session, units),
                 "matched": _matched(config, session, units),
             }
@@ -45,6 +46,8 @@ def study_groups(
                 f"take null_draws = {int(np.ceil(2 * len(groups) / ALPHA))} or more."
             )
     _correct(found)
+    for session_name, results in found.items():
+        warnings += _untold_groups(config, session_name, results)
     pooled = _pooled(found)
     for name in config.control:
         for session_name, results in found.items():
@@ -72,14 +75,38 @@ def _sessions(n: int) -> str:
 def _headline(config: GroupsStudy, session: str, groups: dict[str, Any]) -> str:
     """Say with how many units each group beats its null, controls apart."""
     parts = []
+    least = [group["least_p"]["two_way"] for group in groups.values()]
+    none = untold(min(least))
     for name, group in groups.items():
         curve = group["curve"]
         found = beaten([row["size"] for row in curve], [row["p_adjusted"]["two_way"] for row in curve])
         whole = f"two-way {number(group['matched']['observed']['two_way'])} with all {group['n_units']}"
-        beats = f"beats its null {found}" if found else "does not beat its null"
-        role = " (control)" if name in config.control else ""
-        parts.append(f"{name}{role} {beats} ({whole})")
-    return f"{session}: " + "; ".join(parts) + "."
+        who = f"{name} (control)" if name in config.control else name
+        if none:
+            parts.append(f"{who} {whole}")
+        elif not found and (why := untold(group["least_p"]["two_way"])):
+            parts.append(f"whether {who} beats its null cannot be told ({whole}; {why})")
+        else:
+            parts.append(f"{who} {f'beats its null {found}' if found else 'does not beat its null'} ({whole})")
+    lead = f"whether any {config.column.replace('_', ' ')} beats its null cannot be told ({none}): " if none else ""
+    return f"{session}: {lead}" + "; ".join(parts) + "."
+
+
+def _untold_groups(config: GroupsStudy, session: str, groups: dict[str, Any]) -> list[str]:
+    """Warn of groups of which it cannot be told whether they beat their null."""
+    least = {name: group["least_p"]["two_way"] for name, group in groups.items()}
+    few = [name for name in groups if untold(least[name])]
+    if not few:
+        return []
+    tests = f"{sum(len(group['curve']) for group in groups.values())} groups and sizes"
+    who = f" of {', '.join(few)}" if len(few) < len(groups) else ""
+    return caveat(
+        min(least[name] for name in few),
+        tests,
+        groups[few[0]]["smallest_p"],
+        config.n_permutations,
+        f"{who} in {session}",
+    )
 
 
 def _curve(config: GroupsStudy, session: StudySession, units: list) -> list[dict[str, Any]]:
@@ -120,20 +147,24 @@ def _matched(config: GroupsStudy, session: StudySession, units: list) -> dict[st
         "null": draws,
         "difference": {name: observed[name] - float(np.mean(draws[name])) for name in SCORES},
         "p": {name: two_sided_p(observed[name], np.array(draws[name])) for name in SCORES},
+        "smallest_p": 2 / (1 + config.null_draws),
         "p_adjusted": {},
     }
 
 
 def _correct(found: dict[str, dict[str, Any]]) -> None:
-    """Correct over the groups of a session, and the curves over their sizes too."""
+    """Correct over the groups of a session, and the curves over their sizes too; say of each group what its curve could come to at least."""
     for groups in found.values():
         for name in SCORES:
             matched = [group["matched"] for group in groups.values()]
             for one, p in zip(matched, benjamini_hochberg(np.array([one["p"][name] for one in matched])), strict=True):
                 one["p_adjusted"][name] = float(p)
-            rows = [row for group in groups.values() for row in group["curve"]]
-            for row, p in zip(rows, benjamini_hochberg(np.array([row["p"][name] for row in rows])), strict=True):
+            rows = [(who, row) for who, group in groups.items() for row in group["curve"]]
+            found_p, of = np.array([row["p"][name] for _, row in rows]), np.array([who for who, _ in rows])
+            for (_, row), p in zip(rows, benjamini_hochberg(found_p), strict=True):
                 row["p_adjusted"][name] = float(p)
+            for who, group in groups.items():
+                group.setdefault("least_p", {})[name] = least_adjusted(found_p, of == who, group["smallest_p"])
 
 
 def _pooled(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -141,7 +172,8 @@ def _pooled(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     pooled: dict[str, Any] = {}
     for name in sorted({name for groups in found.values() for name in groups}):
         matched = [groups[name]["matched"] for groups in found.values() if name in groups]
-        pooled[name] = {"sessions": len(matched), "difference": {}, "p": {}, "p_adjusted": {}}
+        least = matched[0]["smallest_p"]
+        pooled[name] = {"sessions": len(matched), "difference": {}, "p": {}, "p_adjusted": {}, "smallest_p": least}
         for score in SCORES:
             null = np.mean([np.array(one["null"][score]) - np.mean(one["null"][score]) for one in matched], axis=0)
             difference = float(np.mean([one["difference"][score] for one in matched]))
@@ -171,7 +203,7 @@ def _curves_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> li
             _name_curves(one, groups, score, config.control)
         rows = [
             [name, str(group["n_units"]), str(row["size"])]
-            + [cell for score in SCORES for cell in (_with_interval(row, score), p_text(row["p_adjusted"][score]))]
+            + [cell for score in SCORES for cell in (_with_interval(row, score), _p(row, score, group["smallest_p"]))]
             for name, group in groups.items()
             for row in group["curve"]
         ]
@@ -228,6 +260,10 @@ def _with_interval(row: dict[str, Any], score: str) -> str:
     return f"{mean} [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else mean
 
 
+def _p(tested: dict[str, Any], score: str, floor: float) -> str:
+    return p_cell(tested["p_adjusted"][score], is_least(tested["p"][score], floor))
+
+
 def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> list[Section]:
     sections = []
     for session, groups in found.items():
@@ -245,7 +281,7 @@ def _contrast_section(config: GroupsStudy, found: dict[str, dict[str, Any]]) -> 
                 for cell in (
                     number(group["matched"]["observed"][score]),
                     number(group["matched"]["difference"][score], signed=True),
-                    p_text(group["matched"]["p_adjusted"][score]),
+                    _p(group["matched"], score, group["matched"]["smallest_p"]),
                 )
             ]
             for name, group in groups.items()
@@ -280,7 +316,7 @@ def _pooled_section(config: GroupsStudy, pooled: dict[str, Any]) -> Section:
             + [
                 cell
                 for score in SCORES
-                for cell in (number(one["difference"][score], signed=True), p_text(one["p_adjusted"][score]))
+                for cell in (number(one["difference"][score], signed=True), _p(one, score, one["smallest_p"]))
             ]
             for name, one in pooled.items()
         ],

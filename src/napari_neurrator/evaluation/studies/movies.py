@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NeurratorError
+from ..claims import untold
 from ..config import EvaluateConfig
 from ..evidence import ALPHA
 from ..html import p_text, percent, percents
@@ -54,9 +55,12 @@ def study_movies(
 
 def _claim(which: str, report: Report) -> str:
     whole = report.sizes[-1]
-    value, p = float(np.mean(whole.by_draw["two_way"])), whole.p_holm["two_way"]
-    verdict = "more than chance" if p is not None and p <= ALPHA else "not more than chance"
-    return f"{which} ({report.stimulus}, {report.n_pictures:,} pictures) two-way identification is {percent(value)}{percents(whole.ci['two_way'])}, {verdict} ({p_text(p)}, corrected)"
+    value, p = float(np.mean(whole.by_draw["two_way"])), whole.p_holm.get("two_way")
+    if why := untold(report.least_p):
+        claim = f"and whether that is more than chance cannot be told ({why})"
+    else:
+        claim = f"{'more' if p is not None and p <= ALPHA else 'not more'} than chance ({p_text(p)}, corrected)"
+    return f"{which} ({report.stimulus}, {report.n_pictures:,} pictures) two-way identification is {percent(value)}{percents(whole.ci['two_way'])}, {claim}"
 
 
 def _section(name: str, within: Report, across: Report) -> Section:

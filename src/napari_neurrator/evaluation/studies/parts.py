@@ -8,10 +8,11 @@ from ...errors import NeurratorError
 from .config import MoviesStudy
 
 
-def fit_on_parts(config: MoviesStudy, folder: Path) -> MoviesStudy:
-    """Write presentations that name the two parts as stimuli of their own, and return the study with them in place.
+def fit_on_parts(config: MoviesStudy, folder: Path) -> list[MoviesStudy]:
+    """Write presentations that name the two parts as stimuli of their own, and return the study of each session with them in place.
 
-    Presentations of frames in neither part are left out. Frames keep their numbers, so both parts read the same file of frames.
+    Presentations of frames in neither part are left out. Frames keep their numbers, so both parts read the same file of frames. Sessions may call
+    their film differently, and have its frames in different files.
 
     Raises
     ------
@@ -28,7 +29,7 @@ def fit_on_parts(config: MoviesStudy, folder: Path) -> MoviesStudy:
         raise NeurratorError(
             f"The parts {first} to {last} and {begin} to {end} overlap or run backwards: give two stretches of frames apart from each other."
         )
-    sessions = []
+    studies = []
     for number, session in enumerate(config.sessions):
         fit = session.fit
         assert fit is not None
@@ -51,8 +52,8 @@ def fit_on_parts(config: MoviesStudy, folder: Path) -> MoviesStudy:
         table = shown.assign(stimulus=label)[label != ""]
         file = folder / f"parts_{number + 1}.csv"
         write_text(file, table[["stimulus", "start_time", "stop_time", "frame"]].to_csv(index=False))
-        own, _ = parts
+        own, other = parts
         told = {"presentations": str(file), "stimulus": own, "frames": str(frames)}
-        sessions.append(session.model_copy(update={"presentations": str(file), "fit": fit.model_copy(update=told)}))
-    other = f"{name}_{begin}_to_{end}"
-    return config.model_copy(update={"sessions": sessions, "stimulus": other, "frames": str(frames)})
+        session = session.model_copy(update={"presentations": str(file), "fit": fit.model_copy(update=told)})
+        studies.append(config.model_copy(update={"sessions": [session], "stimulus": other, "frames": str(frames)}))
+    return studies

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..html import render
+from ..html import LEAST, render
 from ..report import FORMAT, strict
 
 
@@ -125,6 +125,8 @@ def _cells(section: Section) -> dict[str, Any]:
 
 
 def _with_small_print(text: str) -> tuple[str, str]:
-    """Put an interval below its number."""
+    """Put an interval below its number, and what is said of a p-value."""
     value, bracket, bounds = text.partition(" [")
-    return (value, f"[{bounds}") if bracket and text.endswith("]") else (text, "")
+    if not bracket or not text.endswith("]"):
+        return text, ""
+    return value, LEAST if bounds == f"{LEAST}]" else f"[{bounds}"

@@ -43,16 +43,16 @@ def run_study(
     progress = on_progress or (lambda stage, done, total: None)
     folder = report_folder(out)
     names = _names(config)
+    each: list[StudyConfig] = [config.model_copy(update={"sessions": [one]}) for one in config.sessions]
     if isinstance(config, MoviesStudy) and config.parts is not None:
         from .parts import fit_on_parts
 
-        config = fit_on_parts(config, folder)
-    sessions = [
-        StudySession(
-            name, gather(config.evaluation(one, decoder_of(one, folder, progress)), progress, make_language), folder
-        )
-        for name, one in zip(names, config.sessions, strict=True)
-    ]
+        each = [*fit_on_parts(config, folder)]
+    sessions = []
+    for name, study in zip(names, each, strict=True):
+        (one,) = study.sessions
+        told = study.evaluation(one, decoder_of(one, folder, progress))
+        sessions.append(StudySession(name, gather(told, progress, make_language), folder))
     warnings: list[str] = []
     outcome = _worker(config)(config, sessions, warnings, progress)
     simulated = any(session.material.recording.simulated for session in sessions)

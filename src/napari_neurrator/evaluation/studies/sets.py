@@ -15,6 +15,7 @@ from ..nulls import circular_shifts, permuted_frames
 from ..report import write_json
 from ..scores import truth, two_way
 from ..sentences import Narrator
+from ..statistics import smallest_p
 
 # What sets of units are compared by.
 SCORES = ("two_way", "patch_cosine")
@@ -115,6 +116,11 @@ class StudySession:
         if material.film:
             return circular_shifts(material.course, n, rng)[0]
         return permuted_frames(material.course.frame, len(material.pool), n, rng)
+
+    @cached_property
+    def smallest_p(self) -> float:
+        """The least p-value that the main null leaves possible, not corrected."""
+        return smallest_p(self.null_frames, self.material.course.frame)
 
     @cached_property
     def narrator(self) -> Narrator:

@@ -7,7 +7,7 @@ import numpy as np
 from ...decoding.rows import Rows
 from ...errors import NeurratorError
 from ...vision.cache import patch_grids
-from ..claims import beaten
+from ..claims import beaten, untold
 from ..draws import draw
 from ..figures import bars_with_dots, panels, svg
 from ..html import bounds_text, number, p_text, percent, percents, picture
@@ -63,12 +63,11 @@ def _beyond(config: UnseenStudy, material: Material, session: StudySession, prog
     """Hold what is decoded, and the best and an average known picture, against the unseen truth: cosines of deviations from the mean grid."""
     from ...recording import moments as moments_of
 
-    frames = np.unique(moments_of(material.recording, material.stimulus_name, material.stimulus)["frame"].to_numpy())
-    own = material.stored.info.stimulus == material.stimulus_name
-    held = np.array(material.stored.info.test_frames) if own else frames
-    known = np.setdiff1d(frames, held)
+    # Frames next to a held-out stretch were not learnt from either, and are the ones that resemble it most.
+    known = material.learnt
     if not len(known):
         return {}
+    frames = np.unique(moments_of(material.recording, material.stimulus_name, material.stimulus)["frame"].to_numpy())
     progress("comparing with known pictures", 0, 1)
     grids = patch_grids(material.stimulus, frames, material.profile, progress)
     rows = Rows(grids, np.searchsorted(frames, known))
@@ -110,10 +109,14 @@ def _headline(name: str, report: Report) -> str:
     whole = report.sizes[-1]
     found = beaten([result.size for result in report.sizes], [result.p_holm.get("two_way") for result in report.sizes])
     value = percent(float(np.mean(whole.by_draw["two_way"])))
-    claim = f"beats the null {found}" if found else "does not beat the null"
+    if why := untold(report.least_p):
+        claim = f"whether this beats the null cannot be told ({why})"
+    else:
+        p = p_text(whole.p_holm.get("two_way"))
+        claim = f"this {f'beats the null {found}' if found else 'does not beat the null'} ({p} with {whole.size:,} units, corrected)"
     return (
-        f"{name}: an unseen picture is told from another unseen one in {value} of pairs{percents(whole.ci['two_way'])}, among {report.n_pictures:,} pictures; this {claim} "
-        f"({p_text(whole.p_holm['two_way'])} with {whole.size:,} units, corrected). {worse_than_prior(report)}".rstrip()
+        f"{name}: an unseen picture is told from another unseen one in {value} of pairs{percents(whole.ci['two_way'])}, among {report.n_pictures:,} pictures; {claim}. "
+        f"{worse_than_prior(report)}".rstrip()
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..figures import CYCLE, against_size, panels, svg
-from ..html import bounds_text, number, p_text
+from ..html import bounds_text, is_least, number, p_cell
 from ..report import Report, SizeResult
 from ..tables import SCORES
 
@@ -26,7 +26,7 @@ def rows_of(report: Report, result: SizeResult) -> list[list[str]]:
                 f"{result.size:,}",
                 f"{number(getattr(result, name))} {bounds_text(result.ci[name])}".strip(),
                 f"{number(result.above_prior[name], signed=True)} {bounds_text(result.above_prior_ci[name], signed=True)}".strip(),
-                p_text(result.p_holm.get(name)) or "–",
+                p_cell(result.p_holm.get(name), is_least(result.p.get(name), report.smallest_p)),
                 number(null.mean) if null else "–",
                 number(report.prior.get(name)),
                 number(report.ceiling.get(name)),

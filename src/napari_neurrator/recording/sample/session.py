@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...paths import cache_folder
+from ...writing import folder_beside
 
 if TYPE_CHECKING:
     from ..recording import Recording
@@ -73,8 +72,7 @@ def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None =
     if file.is_file():
         return file
     file.parent.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=file.parent.parent, prefix=".making-"))
-    try:
+    with folder_beside(file.parent) as folder:
         movie = folder / f"{STIMULUS}.mp4"
         write_film(movie, spec.n_frames, spec.seed, on_progress)
         from ..stimulus.movie import MovieFile
@@ -107,7 +105,6 @@ def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None =
             "units_in_file_order": json.loads(fields.assign(answers_to_light=answers).to_json(orient="records")),
         }
         (folder / "truth.json").write_text(json.dumps(document), encoding="utf-8")
-        folder.chmod(0o755)
         try:
             os.replace(folder, file.parent)
         except OSError:
@@ -116,8 +113,6 @@ def make_sample(spec: SampleSpec | None = None, on_progress: OnProgress | None =
                 raise
         if on_progress:
             on_progress("writing the session (simulated session)", 1, 1)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return file
 
 
