@@ -12,11 +12,11 @@ import numpy as np
 
 from ..config import SplitName, WindowConfig
 from ..errors import NeurratorError
-from ..vision.grid_table import Grids
-from .states import pictures_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..vision.grid_table import Grids
 
 # One showing in five is held out, spread over the session, so that slow drift touches all parts alike.
 _CYCLE, _TEST, _TUNE = 5, 4, 2
@@ -146,7 +146,7 @@ def split_moments(
 
 
 def split_of(
-    moments: "pd.DataFrame", name: SplitName, window: WindowConfig, seed: int, grids: Callable[[], Grids]
+    moments: "pd.DataFrame", name: SplitName, window: WindowConfig, seed: int, grids: "Callable[[], Grids]"
 ) -> Split:
     """Divide moments as `split_moments` does, where the frames' grids say which of them look the same.
 
@@ -157,6 +157,9 @@ def split_of(
     grids : callable
         Returns the grids of the distinct frames, ascending; called only where it matters.
     """
+    # Torch, which the description of a decoder, read beside this module, does without.
+    from .states import pictures_of
+
     by_showing = name in ("held-out-repeats", "another-movie")
     return split_moments(moments, name, window, seed, None if by_showing else pictures_of(grids()))
 

@@ -12,7 +12,7 @@ SPLIT_MEANS = {
     "contiguous-middle": f"{_UNSEEN}; others, numbered before and after them, were",
     "front-only": f"{_UNSEEN}; others, numbered after them, were",
     "held-out-images": f"{_UNSEEN}; of pictures shown one by one whole pictures were held out, and of a film stretches, before and after which it was seen",
-    "another-movie": "nothing of this stimulus was seen in fitting",
+    "another-movie": "nothing of this stimulus was seen in fitting; whether it shares pictures with the one that was is not checked",
 }
 NULLS = {"circular_shift": "circular shifts", "shuffled": "shuffled frames"}
 _SENTENCES = {"label_accuracy": "the sentences", "sbert": "the sentences (SBERT)"}

@@ -21,7 +21,7 @@ def centres_of_mass(templates: np.ndarray, channels: np.ndarray, columns: np.nda
     Returns
     -------
     numpy.ndarray
-        (template, 2); NaN for a template that is flat.
+        (template, 2); NaN for a template that is flat, or whose largest channel has no place.
     """
     centres = np.full((len(templates), 2), np.nan)
     for number in range(len(templates)):
@@ -34,7 +34,9 @@ def centres_of_mass(templates: np.ndarray, channels: np.ndarray, columns: np.nda
             # Weak or far channels (noise, other shanks) would pull the centre towards the middle of the probe.
             away = np.linalg.norm(channels[np.where(valid, where, 0)] - channels[where[amplitude.argmax()]], axis=1)
             near = (amplitude >= 0.2 * top) & (away <= _RADIUS_UM)
-            centres[number] = np.average(channels[where[near]], axis=0, weights=(amplitude[near] / top) ** 2)
+            # Nothing is near a channel of which the place is not known.
+            if near.any():
+                centres[number] = np.average(channels[where[near]], axis=0, weights=(amplitude[near] / top) ** 2)
     return centres
 
 
