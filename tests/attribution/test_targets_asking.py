@@ -44,14 +44,14 @@ def test_contributions_add_up_to_what_was_decoded(scene):
         assert sum(size[unit] for unit in some[:-1]) < 0.8 * sum(size.values())
 
 
+def fitted_on_other_images(sample, steps):
+    options = {"calibration_steps": 5, "network_steps": steps}
+    return fit(FitConfig(recording=str(sample), stimulus="natural_movie_one", split="held-out-images", options=options))
+
+
 def test_contributions_add_up_where_frames_were_held_out(small_sample):
     # There the posterior is flattened, the regression has its weight, and the network its share.
-    fitted = fit(
-        FitConfig(
-            recording=str(small_sample), stimulus="natural_movie_one", split="held-out-images",
-            options={"calibration_steps": 5, "network_steps": 40},
-        )
-    )  # fmt: skip
+    fitted = fitted_on_other_images(small_sample, 40)
     decoder, units = fitted.stored.decoder, fitted.stored.info.unit_ids
     assert decoder.network is not None
     decoder.mixing.flattening[:] = 0.25
@@ -67,12 +67,7 @@ def test_contributions_add_up_where_frames_were_held_out(small_sample):
 
 
 def test_a_unit_that_neither_regression_nor_network_is_asked_of(small_sample):
-    fitted = fit(
-        FitConfig(
-            recording=str(small_sample), stimulus="natural_movie_one", split="held-out-images",
-            options={"calibration_steps": 5, "network_steps": 2},
-        )
-    )  # fmt: skip
+    fitted = fitted_on_other_images(small_sample, 2)
     decoder, unit = fitted.stored.decoder, fitted.stored.info.unit_ids[3]
     decoder.mixing.weights[0] = (0.6, 0.0)
     windows = spike_windows(fitted.recording, fitted.moments.iloc[fitted.split.test[:1]], decoder.window, [unit])

@@ -1,6 +1,5 @@
 """What one subset of units decodes and says, worked out once and kept in the report's folder."""
 
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..writing import written
 from .material import Material
 from .sentences import Narrator
 
@@ -64,10 +64,6 @@ def draw(material: Material, units: list, narrator: Narrator, cache: Path) -> Dr
         texts += narrator(material.stored.spoken(grids[wanted[part]]))
         start = part.stop
     cache.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.{os.getpid()}.npz")
-    try:
+    with written(file) as partial:
         np.savez(partial, patch=patch, centred=centred, texts=np.array(texts, dtype=np.str_))
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
     return Draw(units, patch, centred, texts)

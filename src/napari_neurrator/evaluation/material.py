@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,21 +186,18 @@ def gather(config: EvaluateConfig, on_progress: OnProgress, make_language: MakeL
         frames=config.frames or (info.config.frames if own else None),
     )
     everything = moments_of(recording, name, stimulus)
+    shown = everything["frame"].to_numpy()
+    frames = np.unique(shown)
+    # Worked out late: what cannot be tested is said before.
+    grids_of_all = cache(partial(patch_grids, stimulus, frames, profile, on_progress))
     if own:
-        frames = np.unique(everything["frame"].to_numpy())
-        part = split_of(
-            everything,
-            info.config.split,
-            info.window,
-            info.config.seed,
-            lambda: patch_grids(stimulus, frames, profile, on_progress),
-        )
+        part = split_of(everything, info.config.split, info.window, info.config.seed, grids_of_all)
         if set(part.test_frames.tolist()) != set(info.test_frames):
             raise NeurratorError(
                 f"The decoder in {config.decoder} was fitted by a version that kept other frames out of fitting, some of which may look the same as known ones: fit it again."
             )
         rows, split = part.test, str(part.name)
-        learnt = np.unique(everything["frame"].to_numpy()[np.concatenate([part.train, part.validation])])
+        learnt = np.unique(shown[np.concatenate([part.train, part.validation])])
     else:
         learnt = np.empty(0, dtype=np.int64)
         rows, split = np.flatnonzero(~leaves_its_showing(everything, info.window)), "another-movie"
@@ -212,14 +210,12 @@ def gather(config: EvaluateConfig, on_progress: OnProgress, make_language: MakeL
     step_s = float(np.median(np.diff(times))) if len(times) > 1 else np.inf
     film = step_s < max(window.lag_s + window.duration_s, 0.0) - min(window.lag_s, 0.0)
 
-    frames = np.unique(everything["frame"].to_numpy())
     tested = everything.iloc[rows]
     kept, thinning, repeats = _thinned(tested["frame"].to_numpy(), tested["repeat"].to_numpy(), config.moments)
     tested = tested[tested["frame"].isin(kept) & tested["repeat"].isin(repeats)]
     tested = tested.sort_values("time", kind="stable").reset_index(drop=True)
     kept = np.unique(tested["frame"].to_numpy())
-    grids = patch_grids(stimulus, frames, profile, on_progress)
-    pool = Pool(kept, Rows(grids, np.searchsorted(frames, kept)), stored.decoder.prior_grid.float().cpu())
+    pool = Pool(kept, Rows(grids_of_all(), np.searchsorted(frames, kept)), stored.decoder.prior_grid.float().cpu())
     if pool.n_pictures < 2:
         raise NeurratorError(f"All frames of {name!r} that are tested look alike: there is nothing to tell apart.")
     frame = np.searchsorted(kept, tested["frame"].to_numpy())
